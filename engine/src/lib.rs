@@ -1,1 +1,12 @@
-//! stub
+//! stub of the tour; see the modules.
+
+mod abi;
+mod error;
+mod trap;
+mod wasm;
+
+pub use abi::memory_plan::Bounds;
+pub use abi::target::{Arch, CpuFeatures, CpuLevel, Os, Target, UnknownName};
+pub use error::{Context, Error, ErrorKind, ModuleError, Result};
+pub use trap::Trap;
+pub use wasm::types::{HeapType, RefType, ValType};

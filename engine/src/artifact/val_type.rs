@@ -1,0 +1,68 @@
+//! Value types as words.
+//!
+//! ```text
+//!  bits 0..4   0 i32 · 1 i64 · 2 f32 · 3 f64 · 4 v128 · 5 reference
+//!  bit  4      of a reference: nullable
+//!  bit  5      of a reference: to the type whose index is in bits 8..32 (none yet)
+//!  bits 8..32  of a reference otherwise: 0 func · 1 extern
+//! ```
+//! Everything else is zero.
+
+use crate::wasm::types::{HeapType, RefType, ValType};
+
+/// The word for `ty`.
+#[cfg_attr(not(feature = "compile"), expect(dead_code, reason = "written by the compiler"))]
+pub(crate) fn encode(ty: ValType) -> u32 {
+    match ty {
+        ValType::I32 => 0,
+        ValType::I64 => 1,
+        ValType::F32 => 2,
+        ValType::F64 => 3,
+        ValType::V128 => 4,
+        ValType::Ref(r) => {
+            let heap = match r.heap_type() {
+                HeapType::Func => 0,
+                HeapType::Extern => 1,
+            };
+            5 | (r.is_nullable() as u32) << 4 | heap << 8
+        }
+    }
+}
+
+/// The type of a word, or `None` for a word that no type has.
+#[cfg_attr(not(feature = "runtime"), expect(dead_code, reason = "read by the runtime"))]
+pub(crate) fn decode(word: u32) -> Option<ValType> {
+    Some(match word {
+        0 => ValType::I32,
+        1 => ValType::I64,
+        2 => ValType::F32,
+        3 => ValType::F64,
+        4 => ValType::V128,
+        _ if word & 0xef == 5 => {
+            let heap = match word >> 8 {
+                0 => HeapType::Func,
+                1 => HeapType::Extern,
+                _ => return None,
+            };
+            ValType::Ref(RefType::new(word & 0x10 != 0, heap))
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(all(test, feature = "compile", feature = "runtime"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip() {
+        let mut count = 0;
+        for word in (0..0x1000).chain([u32::MAX, 1 << 31]) {
+            if let Some(ty) = decode(word) {
+                assert_eq!(encode(ty), word);
+                count += 1;
+            }
+        }
+        assert_eq!(count, 5 + 4);
+    }
+}

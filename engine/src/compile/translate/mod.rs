@@ -1,0 +1,1 @@
+//! WebAssembly's operators as CLIF, a file for each family.

@@ -1,0 +1,145 @@
+//! Proposals of WebAssembly, each on or off.
+
+use std::fmt;
+
+macro_rules! features {
+    ($($(#[$doc:meta])* $constant:ident = $bit:literal, $name:literal, $state:ident;)*) => {
+        /// A set of proposals. A module that uses one which is not in the set is invalid.
+        ///
+        /// The default is what the engine supports of the specification, version 2.0. The set is
+        /// part of the fingerprint.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+        pub struct Features(u64);
+
+        impl Features {
+            $($(#[$doc])* pub const $constant: Features = Features(1 << $bit);)*
+
+            const TABLE: &[(Features, &'static str, bool)] =
+                &[$((Features::$constant, $name, features!(@$state)),)*];
+        }
+    };
+    (@supported) => { true };
+    (@later) => { false };
+}
+
+features! {
+    /// Import and export of mutable globals.
+    MUTABLE_GLOBAL = 0, "mutable-global", supported;
+    /// Conversions from float to integer that do not trap.
+    SATURATING_FLOAT_TO_INT = 1, "saturating-float-to-int", supported;
+    /// Sign extension operators.
+    SIGN_EXTENSION = 2, "sign-extension", supported;
+    /// Blocks with parameters, functions and blocks with several results.
+    MULTI_VALUE = 3, "multi-value", supported;
+    /// Bulk memory operations and passive segments.
+    BULK_MEMORY = 4, "bulk-memory", supported;
+    /// `externref`, several tables, table instructions.
+    REFERENCE_TYPES = 5, "reference-types", supported;
+    /// 128-bit vectors.
+    SIMD = 6, "simd", supported;
+    /// Vector instructions whose results may differ between processors.
+    RELAXED_SIMD = 7, "relaxed-simd", later;
+    /// Tail calls.
+    TAIL_CALL = 8, "tail-call", later;
+    /// Exceptions with `exnref`.
+    EXCEPTIONS = 9, "exceptions", later;
+    /// Typed function references.
+    FUNCTION_REFERENCES = 10, "function-references", later;
+    /// 64-bit memories and tables.
+    MEMORY64 = 11, "memory64", later;
+    /// Several memories.
+    MULTI_MEMORY = 12, "multi-memory", later;
+    /// Arithmetic in constant expressions.
+    EXTENDED_CONST = 13, "extended-const", supported;
+    /// Atomics and shared memories.
+    THREADS = 14, "threads", later;
+    /// Pages of one byte.
+    CUSTOM_PAGE_SIZES = 15, "custom-page-sizes", later;
+    /// 128-bit addition and multiplication.
+    WIDE_ARITHMETIC = 16, "wide-arithmetic", later;
+    /// Garbage-collected types.
+    GC = 17, "gc", later;
+}
+
+impl Features {
+    /// WebAssembly 1.0, without any proposal.
+    pub const WASM1: Features = Features::MUTABLE_GLOBAL;
+
+    /// Every proposal that the engine supports.
+    pub const SUPPORTED: Features = {
+        let mut all = 0;
+        let mut i = 0;
+        while i < Features::TABLE.len() {
+            if Features::TABLE[i].2 {
+                all |= Features::TABLE[i].0.0;
+            }
+            i += 1;
+        }
+        Features(all)
+    };
+
+    /// No proposal at all.
+    pub const NONE: Features = Features(0);
+
+    /// Both sets.
+    #[must_use]
+    pub const fn union(self, other: Features) -> Features {
+        Features(self.0 | other.0)
+    }
+
+    /// What of `self` is not in `other`.
+    #[must_use]
+    pub const fn difference(self, other: Features) -> Features {
+        Features(self.0 & !other.0)
+    }
+
+    /// Whether all of `other` is in here.
+    pub const fn contains(self, other: Features) -> bool {
+        other.0 & !self.0 == 0
+    }
+
+    /// Whether there is none in it.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The same set with `feature` on or off.
+    #[must_use]
+    pub const fn with(self, feature: Features, on: bool) -> Features {
+        if on { self.union(feature) } else { self.difference(feature) }
+    }
+
+    /// The names, in the order of the list above.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::TABLE.iter().filter(move |row| self.contains(row.0)).map(|row| row.1)
+    }
+
+    /// The proposal of that name.
+    pub fn from_name(name: &str) -> Option<Features> {
+        Self::TABLE.iter().find(|row| row.1 == name).map(|row| row.0)
+    }
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Features::SUPPORTED
+    }
+}
+
+impl fmt::Display for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, name) in self.names().enumerate() {
+            if i > 0 {
+                f.write_str("+")?;
+            }
+            f.write_str(name)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Features({self})")
+    }
+}

@@ -1,0 +1,204 @@
+//! The fingerprint: all that generated code depends on besides the module. And the cache's key,
+//! whose derivation is here and nowhere else.
+//!
+//! Invariant: the compiler takes its settings from a [`Fingerprint`] and from nothing else, so
+//! that a setting which changes code cannot be missing in the key. The key and the check at load
+//! read the same list of fields, [`Fingerprint::fields`], which names each field of the struct, so
+//! that a new one does not compile until it is in the list.
+
+use crate::abi::identity::{CODEGEN_EPOCH, ENGINE_VERSION, PINS, SOURCES};
+use crate::abi::memory_plan::Bounds;
+use crate::abi::target::{CpuLevel, Target};
+use crate::abi::ABI_VERSION;
+use crate::artifact::FORMAT_VERSION;
+use crate::features::Features;
+use sha2::{Digest, Sha256};
+
+/// How hard the compiler tries.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum OptLevel {
+    /// As quickly as possible.
+    None,
+    /// For quick code.
+    #[default]
+    Speed,
+}
+
+impl OptLevel {
+    /// The word in fingerprints, settings and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            OptLevel::None => "none",
+            OptLevel::Speed => "speed",
+        }
+    }
+}
+
+/// All that generated code depends on besides the module's bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Fingerprint {
+    pub(crate) target: Target,
+    pub(crate) cpu: CpuLevel,
+    pub(crate) features: Features,
+    pub(crate) bounds: Bounds,
+    pub(crate) opt_level: OptLevel,
+    pub(crate) nan_canonicalization: bool,
+}
+
+/// A field of a fingerprint: which outcome a difference in it is, its name, and its value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) value: String,
+}
+
+impl Fingerprint {
+    /// All fields, the most telling first: of two fingerprints that differ in several, the first
+    /// in this order is the reason that people are told.
+    pub(crate) fn fields(&self) -> Vec<Field> {
+        let Fingerprint { target, cpu, features, bounds, opt_level, nan_canonicalization } = self;
+        let on_off = |on: bool| String::from(if on { "on" } else { "off" });
+        [
+            ("engine", ENGINE_VERSION.to_string()),
+            ("format", FORMAT_VERSION.to_string()),
+            ("abi", ABI_VERSION.to_string()),
+            ("epoch", CODEGEN_EPOCH.to_string()),
+            ("compiler", PINS.to_string()),
+            ("sources", SOURCES.to_string()),
+            ("target", target.to_string()),
+            ("cpu", cpu.to_string()),
+            ("bounds", bounds.as_str().to_string()),
+            ("features", features.to_string()),
+            ("opt-level", opt_level.as_str().to_string()),
+            ("nan-canonicalization", on_off(*nan_canonicalization)),
+        ]
+        .map(|(name, value)| Field { name, value })
+        .into()
+    }
+
+    /// The canonical bytes: a line `name=value` a field, ended by `\n`. They are in every
+    /// artifact's header and are an entry's description in the cache.
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let lines = self.fields().into_iter().map(|f| format!("{}={}\n", f.name, f.value));
+        lines.collect::<String>().into_bytes()
+    }
+
+    /// The first difference between this fingerprint and the canonical bytes of another one:
+    /// name, our value, their value. `None` where there is none.
+    pub(crate) fn first_difference(&self, other: &[u8]) -> Option<Difference> {
+        let other = parse(other);
+        let theirs = |name: &str| {
+            let field = other.iter().find(|(n, _)| *n == name);
+            field.map_or("absent".to_string(), |(_, v)| v.to_string())
+        };
+        let mut ours = self.fields().into_iter();
+        ours.find_map(|field| {
+            let found = theirs(field.name);
+            (found != field.value).then(|| Difference {
+                field: field.name.to_string(),
+                expected: field.value,
+                found,
+            })
+        })
+    }
+}
+
+/// The fields of canonical bytes. What is no line `name=value` is left out.
+pub(crate) fn parse(bytes: &[u8]) -> Vec<(&str, &str)> {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    text.lines().filter_map(|line| line.split_once('=')).collect()
+}
+
+/// The first field in which two fingerprints differ.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Difference {
+    /// Its name, such as `cpu` or `opt-level`.
+    pub field: String,
+    /// What this engine needs.
+    pub expected: String,
+    /// What there is.
+    pub found: String,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is {}, this engine needs {}", self.field, self.found, self.expected)
+    }
+}
+
+/// SHA-256 of a module's bytes: the group that all its entries in a cache belong to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct ModuleDigest(pub(crate) [u8; 32]);
+
+impl ModuleDigest {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        ModuleDigest(Sha256::digest(bytes).into())
+    }
+}
+
+/// The id of the entry of module `digest` compiled under `fingerprint`:
+/// SHA-256 over a domain tag, the format's version (u32, little endian), the length of the
+/// fingerprint's canonical bytes (u64, little endian), these bytes, and the digest.
+pub(crate) fn entry_id(digest: &ModuleDigest, fingerprint: &Fingerprint) -> [u8; 32] {
+    let bytes = fingerprint.to_bytes();
+    let mut hash = Sha256::new();
+    hash.update(b"precompile entry id\0");
+    hash.update(FORMAT_VERSION.to_le_bytes());
+    hash.update((bytes.len() as u64).to_le_bytes());
+    hash.update(&bytes);
+    hash.update(digest.0);
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::target::{Arch, CpuFeatures, Os};
+    use std::collections::HashSet;
+
+    fn base() -> Fingerprint {
+        Fingerprint {
+            target: Target::new(Arch::X86_64, Os::Linux),
+            cpu: CpuLevel::X86_64V2,
+            features: Features::SUPPORTED,
+            bounds: Bounds::Guard,
+            opt_level: OptLevel::Speed,
+            nan_canonicalization: false,
+        }
+    }
+
+    #[test]
+    fn each_field_changes_the_key_and_is_named() {
+        let base = base();
+        let changed = [
+            ("target", Fingerprint { target: Target::new(Arch::X86_64, Os::MacOs), ..base }),
+            ("cpu", Fingerprint { cpu: CpuLevel::X86_64V3, ..base }),
+            (
+                "cpu",
+                Fingerprint { cpu: CpuLevel::Native(Arch::X86_64, CpuFeatures::SSE3), ..base },
+            ),
+            ("features", Fingerprint { features: Features::WASM1, ..base }),
+            ("bounds", Fingerprint { bounds: Bounds::Explicit, ..base }),
+            ("opt-level", Fingerprint { opt_level: OptLevel::None, ..base }),
+            ("nan-canonicalization", Fingerprint { nan_canonicalization: true, ..base }),
+        ];
+        let digest = ModuleDigest::of(b"module");
+        let mut ids = HashSet::from([entry_id(&digest, &base)]);
+        for (field, other) in changed {
+            assert!(ids.insert(entry_id(&digest, &other)), "{field} is not in the key");
+            let difference = base.first_difference(&other.to_bytes()).unwrap();
+            assert_eq!(difference.field, field);
+        }
+        assert!(ids.insert(entry_id(&ModuleDigest::of(b"another"), &base)));
+        assert_eq!(base.first_difference(&base.to_bytes()), None);
+    }
+
+    #[test]
+    fn fits_the_header_page() {
+        let native = CpuLevel::Native(Arch::X86_64, CpuFeatures::from_bits(u64::MAX));
+        let longest = Fingerprint { cpu: native, ..base() };
+        let room = crate::artifact::header::PAGE - crate::artifact::header::FINGERPRINT_AT;
+        assert!(longest.to_bytes().len() <= room);
+    }
+}

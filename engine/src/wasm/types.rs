@@ -1,0 +1,221 @@
+//! Types (core specification, section 2.3).
+
+use std::fmt;
+
+/// The type of a value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ValType {
+    /// 32-bit integer.
+    I32,
+    /// 64-bit integer.
+    I64,
+    /// 32-bit float.
+    F32,
+    /// 64-bit float.
+    F64,
+    /// 128-bit vector.
+    V128,
+    /// A reference.
+    Ref(RefType),
+}
+
+impl ValType {
+    /// `funcref`, which is `(ref null func)`.
+    pub const FUNCREF: ValType = ValType::Ref(RefType::FUNCREF);
+    /// `externref`, which is `(ref null extern)`.
+    pub const EXTERNREF: ValType = ValType::Ref(RefType::EXTERNREF);
+
+    /// Whether this is one of the number types, `i32`, `i64`, `f32` and `f64`.
+    pub const fn is_num(&self) -> bool {
+        matches!(self, ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64)
+    }
+
+    /// Whether this is a reference type.
+    pub const fn is_ref(&self) -> bool {
+        matches!(self, ValType::Ref(_))
+    }
+}
+
+impl fmt::Display for ValType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ValType::I32 => f.write_str("i32"),
+            ValType::I64 => f.write_str("i64"),
+            ValType::F32 => f.write_str("f32"),
+            ValType::F64 => f.write_str("f64"),
+            ValType::V128 => f.write_str("v128"),
+            ValType::Ref(r) => r.fmt(f),
+        }
+    }
+}
+
+/// The type of a reference.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct RefType {
+    nullable: bool,
+    heap: HeapType,
+}
+
+impl RefType {
+    /// `(ref null func)`.
+    pub const FUNCREF: RefType = RefType::new(true, HeapType::Func);
+    /// `(ref null extern)`.
+    pub const EXTERNREF: RefType = RefType::new(true, HeapType::Extern);
+
+    /// A reference to `heap`, which may be null if `nullable`.
+    pub const fn new(nullable: bool, heap: HeapType) -> Self {
+        RefType { nullable, heap }
+    }
+
+    /// Whether null is a value of this type.
+    pub const fn is_nullable(&self) -> bool {
+        self.nullable
+    }
+
+    /// What is referred to.
+    pub const fn heap_type(&self) -> HeapType {
+        self.heap
+    }
+}
+
+impl fmt::Display for RefType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.nullable, self.heap) {
+            (true, HeapType::Func) => f.write_str("funcref"),
+            (true, HeapType::Extern) => f.write_str("externref"),
+            (false, HeapType::Func) => f.write_str("(ref func)"),
+            (false, HeapType::Extern) => f.write_str("(ref extern)"),
+        }
+    }
+}
+
+/// What a reference refers to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum HeapType {
+    /// Any function.
+    Func,
+    /// Any value of the host.
+    Extern,
+}
+
+/// The type of a function: parameters and results, in order.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Signature {
+    pub(crate) params: Box<[ValType]>,
+    pub(crate) results: Box<[ValType]>,
+}
+
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, types: &[ValType]| {
+            for (i, ty) in types.iter().enumerate() {
+                if i > 0 {
+                    f.write_str(", ")?;
+                }
+                ty.fmt(f)?;
+            }
+            Ok(())
+        };
+        f.write_str("(")?;
+        list(f, &self.params)?;
+        f.write_str(") -> (")?;
+        list(f, &self.results)?;
+        f.write_str(")")
+    }
+}
+
+/// The type of a global.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct GlobalDecl {
+    pub(crate) content: ValType,
+    pub(crate) mutable: bool,
+}
+
+/// The type of a table; limits count elements.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TableDecl {
+    pub(crate) element: RefType,
+    pub(crate) min: u64,
+    pub(crate) max: Option<u64>,
+    /// Whether indices are `i64`.
+    pub(crate) table64: bool,
+}
+
+/// The type of a memory; limits count pages of `1 << page_size_log2` bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct MemoryDecl {
+    pub(crate) min: u64,
+    pub(crate) max: Option<u64>,
+    /// Whether addresses are `i64`.
+    pub(crate) memory64: bool,
+    pub(crate) shared: bool,
+    /// 16, unless the module asks for custom page sizes.
+    pub(crate) page_size_log2: u8,
+}
+
+impl MemoryDecl {
+    /// The size at instantiation in bytes, or `None` where that exceeds `u64`.
+    pub(crate) fn min_bytes(&self) -> Option<u64> {
+        self.min.checked_mul(1 << self.page_size_log2)
+    }
+}
+
+/// What an import asks for or an export offers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum ExternKind {
+    Func = 0,
+    Table = 1,
+    Memory = 2,
+    Global = 3,
+    Tag = 4,
+}
+
+impl ExternKind {
+    #[cfg_attr(not(feature = "runtime"), expect(dead_code, reason = "read by the runtime"))]
+    pub(crate) fn from_u8(kind: u8) -> Option<Self> {
+        Some(match kind {
+            0 => ExternKind::Func,
+            1 => ExternKind::Table,
+            2 => ExternKind::Memory,
+            3 => ExternKind::Global,
+            4 => ExternKind::Tag,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for ExternKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ExternKind::Func => "function",
+            ExternKind::Table => "table",
+            ExternKind::Memory => "memory",
+            ExternKind::Global => "global",
+            ExternKind::Tag => "tag",
+        })
+    }
+}
+
+/// A constant expression (core specification, section 3.4.13), as a program for a small stack
+/// machine. `artifact/const_expr.rs` has the encoding, `runtime/instantiate.rs` the machine.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum ConstOp {
+    I32Const(i32),
+    I64Const(i64),
+    /// The bits of the float.
+    F32Const(u32),
+    /// The bits of the float.
+    F64Const(u64),
+    V128Const(u128),
+    GlobalGet(u32),
+    RefNull(HeapType),
+    RefFunc(u32),
+    I32Add,
+    I32Sub,
+    I32Mul,
+    I64Add,
+    I64Sub,
+    I64Mul,
+}
