@@ -6,10 +6,10 @@
 //! read the same list of fields, [`Fingerprint::fields`], which names each field of the struct, so
 //! that a new one does not compile until it is in the list.
 
+use crate::abi::ABI_VERSION;
 use crate::abi::identity::{CODEGEN_EPOCH, ENGINE_VERSION, PINS, SOURCES};
 use crate::abi::memory_plan::Bounds;
 use crate::abi::target::{CpuLevel, Target};
-use crate::abi::ABI_VERSION;
 use crate::artifact::FORMAT_VERSION;
 use crate::features::Features;
 use sha2::{Digest, Sha256};
@@ -174,10 +174,7 @@ mod tests {
         let changed = [
             ("target", Fingerprint { target: Target::new(Arch::X86_64, Os::MacOs), ..base }),
             ("cpu", Fingerprint { cpu: CpuLevel::X86_64V3, ..base }),
-            (
-                "cpu",
-                Fingerprint { cpu: CpuLevel::Native(Arch::X86_64, CpuFeatures::SSE3), ..base },
-            ),
+            ("cpu", Fingerprint { cpu: CpuLevel::Native(Arch::X86_64, CpuFeatures::SSE3), ..base }),
             ("features", Fingerprint { features: Features::WASM1, ..base }),
             ("bounds", Fingerprint { bounds: Bounds::Explicit, ..base }),
             ("opt-level", Fingerprint { opt_level: OptLevel::None, ..base }),

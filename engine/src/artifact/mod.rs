@@ -43,13 +43,8 @@ pub(crate) mod const_expr;
 pub(crate) mod header;
 pub(crate) mod records;
 #[cfg(feature = "runtime")]
-pub(crate) mod read;
 pub(crate) mod sites;
 pub(crate) mod val_type;
-#[cfg(feature = "compile")]
-pub(crate) mod elf;
-#[cfg(feature = "compile")]
-pub(crate) mod write;
 
 /// Version of everything in this folder.
 pub(crate) const FORMAT_VERSION: u32 = 1;
