@@ -42,7 +42,6 @@
 pub(crate) mod const_expr;
 pub(crate) mod header;
 pub(crate) mod records;
-#[cfg(feature = "runtime")]
 pub(crate) mod sites;
 pub(crate) mod val_type;
 
