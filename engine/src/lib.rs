@@ -7,6 +7,8 @@ mod compile;
 mod error;
 mod features;
 mod fingerprint;
+#[cfg(feature = "runtime")]
+mod runtime;
 mod trap;
 mod wasm;
 

@@ -1,0 +1,7 @@
+//! The unsafe floor: everything with a raw pointer in it, but for the mapping of code.
+//!
+//! Here: vmctx and what else compiled code reaches ([`vmctx`]), entering and leaving wasm, traps,
+//! the stack walker, memories, and what the operating system gives ([`sys`], [`arch`]).
+//! Not here: modules, instances and handles, which the folder above builds from this.
+
+pub(crate) mod vmctx;
