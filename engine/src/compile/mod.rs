@@ -12,4 +12,5 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod function;
+pub(crate) mod isa;
 pub(crate) mod translate;
