@@ -1,0 +1,222 @@
+//! Every operation on files, in one place, so that a test can make each of them fail.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{self, AtFlags, Dir, Mode, OFlags, Stat};
+use rustix::path::Arg;
+
+/// A kind of operation on files, as the faulty disk of `testing` tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Creating a directory.
+    MakeDir,
+    /// Opening a directory.
+    OpenDir,
+    /// Opening an existing file.
+    Open,
+    /// Creating a file.
+    Create,
+    /// Reading the attributes of something open.
+    Stat,
+    /// Reading from a file.
+    Read,
+    /// Writing to a file; one for each piece.
+    Write,
+    /// Setting permission bits.
+    SetMode,
+    /// Making a file or directory durable.
+    Sync,
+    /// Moving a file to its name.
+    Rename,
+    /// Removing a file or directory.
+    Remove,
+    /// Listing a directory.
+    List,
+    /// Locking a file.
+    Lock,
+}
+
+/// Called before each operation; an error is what the operation then fails with.
+pub(crate) type Watch = Arc<dyn Fn(Operation) -> io::Result<()> + Send + Sync>;
+
+/// The operations. All of them are relative to an open directory, take a name without a slash, and
+/// follow no symbolic link.
+#[derive(Clone, Default)]
+pub(crate) struct Disk {
+    pub(crate) watch: Option<Watch>,
+}
+
+// A directory on the way is only looked at, which needs no permission to list it.
+#[cfg(target_os = "linux")]
+const LOOK: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const LOOK: OFlags = OFlags::RDONLY;
+
+impl Disk {
+    fn before(&self, operation: Operation) -> io::Result<()> {
+        match &self.watch {
+            Some(watch) => watch(operation),
+            None => Ok(()),
+        }
+    }
+
+    /// The directory that a walk starts from, by its path.
+    pub(crate) fn start(&self, path: &Path) -> io::Result<OwnedFd> {
+        self.before(Operation::OpenDir)?;
+        let flags = LOOK | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(fs::open(path, flags, Mode::empty())?)
+    }
+
+    /// A directory on the way to another one.
+    pub(crate) fn look(&self, dir: BorrowedFd<'_>, name: &Path) -> io::Result<OwnedFd> {
+        self.before(Operation::OpenDir)?;
+        let flags = LOOK | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(fs::openat(dir, name, flags, Mode::empty())?)
+    }
+
+    /// A directory to work in. `.` reopens the one that is given.
+    pub(crate) fn open_dir(&self, dir: BorrowedFd<'_>, name: impl Arg) -> io::Result<OwnedFd> {
+        self.before(Operation::OpenDir)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(fs::openat(dir, name, flags, Mode::empty())?)
+    }
+
+    /// An existing file to read. What is opened may be anything: without blocking, so that a FIFO
+    /// is not waited for; without becoming a controlling terminal.
+    pub(crate) fn open(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+        self.before(Operation::Open)?;
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        Ok(fs::openat(dir, name, flags, Mode::empty())?.into())
+    }
+
+    /// A new file to write; it is an error when the name is taken.
+    pub(crate) fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+        self.before(Operation::Create)?;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?.into())
+    }
+
+    /// A file to lock, new or not.
+    pub(crate) fn open_lock(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+        self.before(Operation::Create)?;
+        let flags = OFlags::RDWR
+            | OFlags::CREATE
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::NOCTTY
+            | OFlags::CLOEXEC;
+        Ok(fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?.into())
+    }
+
+    pub(crate) fn stat(&self, fd: BorrowedFd<'_>) -> io::Result<Stat> {
+        self.before(Operation::Stat)?;
+        Ok(fs::fstat(fd)?)
+    }
+
+    /// The attributes of what has a name, without following a link.
+    pub(crate) fn stat_at(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Stat> {
+        self.before(Operation::Stat)?;
+        Ok(fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    pub(crate) fn make_dir(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: impl Arg,
+        mode: Mode,
+    ) -> io::Result<()> {
+        self.before(Operation::MakeDir)?;
+        Ok(fs::mkdirat(dir, name, mode)?)
+    }
+
+    /// Reads as many bytes as there are, up to the length of the buffer.
+    pub(crate) fn read_at(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.before(Operation::Read)?;
+        let mut count = 0;
+        while count < buffer.len() {
+            match file.read_at(&mut buffer[count..], offset + count as u64) {
+                Ok(0) => break,
+                Ok(more) => count += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
+    }
+
+    pub(crate) fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
+        self.before(Operation::Write)?;
+        file.write_all(bytes)
+    }
+
+    pub(crate) fn set_mode(&self, fd: BorrowedFd<'_>, mode: Mode) -> io::Result<()> {
+        self.before(Operation::SetMode)?;
+        Ok(fs::fchmod(fd, mode)?)
+    }
+
+    pub(crate) fn sync(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.before(Operation::Sync)?;
+        Ok(fs::fsync(fd)?)
+    }
+
+    pub(crate) fn rename(
+        &self,
+        from: (BorrowedFd<'_>, &str),
+        to: (BorrowedFd<'_>, &str),
+    ) -> io::Result<()> {
+        self.before(Operation::Rename)?;
+        Ok(fs::renameat(from.0, from.1, to.0, to.1)?)
+    }
+
+    pub(crate) fn remove(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+        self.before(Operation::Remove)?;
+        Ok(fs::unlinkat(dir, name, AtFlags::empty())?)
+    }
+
+    pub(crate) fn remove_dir(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+        self.before(Operation::Remove)?;
+        Ok(fs::unlinkat(dir, name, AtFlags::REMOVEDIR)?)
+    }
+
+    /// The names in a directory, without `.` and `..`, at most `limit` of them.
+    pub(crate) fn list(&self, dir: BorrowedFd<'_>, limit: usize) -> io::Result<Vec<Vec<u8>>> {
+        self.before(Operation::List)?;
+        let mut names = Vec::new();
+        for entry in Dir::read_from(dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                if names.len() == limit {
+                    break;
+                }
+                names.push(name.to_vec());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Locks a file for this descriptor alone; `false` when somebody else has it.
+    pub(crate) fn try_lock(&self, file: &File) -> io::Result<bool> {
+        self.before(Operation::Lock)?;
+        match file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(false),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk").field("watched", &self.watch.is_some()).finish()
+    }
+}

@@ -1,0 +1,102 @@
+//! One process at a time works on a key.
+//!
+//! The lock is an advisory lock of the operating system on a file in `.locks`, so it dies with its
+//! holder: there are no stale locks. The holder removes the file before it lets go, so the folder
+//! stays small. Whoever gets the lock of a file that was removed meanwhile holds nothing, notices it
+//! by the name standing for another file, and tries again.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::disk::Disk;
+use super::{Access, DirCache, is_absent, layout};
+use crate::error::{Error, Result};
+use crate::key::{Key, to_hex};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The right to work on a key, among the processes that share a directory. Made by
+/// [`DirCache::lock`]; dropping it lets the next one in.
+#[derive(Debug)]
+pub struct KeyLock {
+    // Before the file, since fields drop in order: the name goes while the lock is still held.
+    _name: Name,
+    _file: File,
+    waited: bool,
+}
+
+impl KeyLock {
+    /// Whether somebody else had the lock first: then the entry may be there by now.
+    pub fn waited(&self) -> bool {
+        self.waited
+    }
+}
+
+#[derive(Debug)]
+struct Name {
+    disk: Disk,
+    folder: OwnedFd,
+    name: String,
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        _ = self.disk.remove(self.folder.as_fd(), &self.name);
+    }
+}
+
+impl DirCache {
+    /// Waits until no other process works on `key`, at most for `wait`; `Ok(None)` when that was
+    /// not enough. Also `Ok(None)`, at once, for an image and for a directory that is only read:
+    /// those are not locked.
+    ///
+    /// The lock says nothing about entries, which are read and written without it. It also holds
+    /// between two values of this type in one process, but [`Layers::begin`](crate::Layers::begin)
+    /// does that better.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made, or the file system has no locks. The caller then works
+    /// without.
+    pub fn lock(&self, key: &Key, wait: Duration) -> Result<Option<KeyLock>> {
+        if self.access != Access::Write {
+            return Ok(None);
+        }
+        let folder = self.own_dir(layout::LOCKS)?;
+        let name = to_hex(key.id());
+        let path = || self.path.join(layout::LOCKS).join(&name);
+        let failed = |error| Error::io("lock the key with", Some(&path()), error);
+        // A wait beyond the clock's range is a wait without end.
+        let deadline = Instant::now().checked_add(wait);
+        let mut pause = FIRST_PAUSE;
+        let mut waited = false;
+        loop {
+            let file = self.disk.open_lock(folder.as_fd(), &name).map_err(failed)?;
+            if self.disk.try_lock(&file).map_err(failed)? {
+                let mine = self.disk.stat(file.as_fd()).map_err(failed)?;
+                match self.disk.stat_at(folder.as_fd(), &name) {
+                    Ok(named) if (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino) => {
+                        let name = Name { disk: self.disk.clone(), folder, name };
+                        return Ok(Some(KeyLock { _name: name, _file: file, waited }));
+                    }
+                    Ok(_) => {}
+                    Err(error) if is_absent(&error) => {}
+                    Err(error) => return Err(failed(error)),
+                }
+                // The holder before us removed the name; the next round takes a new one.
+                waited = true;
+                continue;
+            }
+            waited = true;
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            match left {
+                Some(Duration::ZERO) => return Ok(None),
+                Some(left) => thread::sleep(pause.min(left)),
+                None => thread::sleep(pause),
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}

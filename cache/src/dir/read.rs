@@ -1,0 +1,98 @@
+//! The way of an entry out of a directory.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+use rustix::fs::{FileType, Stat};
+use rustix::io::Errno;
+
+use super::entry::{Trailer, Unreadable};
+use super::{DirCache, layout};
+use crate::cache::Sibling;
+use crate::content::Content;
+use crate::error::{Error, Result};
+use crate::key::{Key, to_hex};
+use crate::policy::Policy;
+
+impl DirCache {
+    pub(super) fn read_entry(&self, key: &Key) -> Result<Option<Content>> {
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
+        let Some(group) = self.open_group(key.group())? else { return Ok(None) };
+        let Some((file, trailer)) = self.open_entry(group.as_fd(), key)? else { return Ok(None) };
+        if self.policy == Policy::Full {
+            trailer.verify(&self.disk, &file).map_err(|error| self.unreadable(key, error))?;
+        }
+        let content = Content::from_file(file, trailer.content_length);
+        Ok(Some(content.with_origin(self.entry_path(key))))
+    }
+
+    pub(super) fn read_siblings(&self, group: &[u8; 32]) -> Result<Vec<Sibling>> {
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
+        let Some(folder) = self.open_group(group)? else { return Ok(Vec::new()) };
+        let names = self.disk.list(folder.as_fd(), usize::MAX).map_err(|error| {
+            Error::io("list the folder of the group", Some(&self.group_path(group)), error)
+        })?;
+        let mut ids: Vec<_> = names.iter().filter_map(|name| layout::entry_id(name)).collect();
+        ids.sort_unstable();
+        let mut siblings = Vec::new();
+        for id in ids {
+            // One that is damaged or gone has nothing to tell; the others still have.
+            if let Ok(Some((_, trailer))) = self.open_entry(folder.as_fd(), &Key::new(*group, id)) {
+                siblings.push(Sibling::new(id, trailer.description));
+            }
+        }
+        Ok(siblings)
+    }
+
+    /// Opens an entry and checks all that is known without reading its content.
+    fn open_entry(
+        &self,
+        group: BorrowedFd<'_>,
+        key: &Key,
+    ) -> Result<Option<(std::fs::File, Trailer)>> {
+        let path = || self.entry_path(key);
+        let file = match self.disk.open(group, &to_hex(key.id())) {
+            Ok(file) => file,
+            Err(error) => {
+                return match Errno::from_io_error(&error) {
+                    Some(Errno::NOENT) => Ok(None),
+                    // A symbolic link, or a socket or device without anybody behind it.
+                    Some(Errno::LOOP | Errno::NXIO | Errno::NODEV) => Err(irregular(path())),
+                    _ => Err(Error::io("open the entry", Some(&path()), error)),
+                };
+            }
+        };
+        let stat = self
+            .disk
+            .stat(file.as_fd())
+            .map_err(|error| Error::io("inspect the entry", Some(&path()), error))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(irregular(path()));
+        }
+        self.trust.check(&stat, path)?;
+        let trailer = Trailer::read(&self.disk, &file, length(&stat), key)
+            .map_err(|error| self.unreadable(key, error))?;
+        Ok(Some((file, trailer)))
+    }
+
+    fn unreadable(&self, key: &Key, error: Unreadable) -> Error {
+        let path = self.entry_path(key);
+        match error {
+            Unreadable::Damaged(what) => Error::corrupt(Some(&path), what),
+            Unreadable::Io(error) => Error::io("read the entry", Some(&path), error),
+        }
+    }
+}
+
+fn irregular(path: PathBuf) -> Error {
+    Error::corrupt(Some(&path), "it is not a regular file")
+}
+
+/// The length of a regular file, which is never negative.
+fn length(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}

@@ -1,0 +1,238 @@
+//! The way of an entry into a directory, and out of it for good.
+//!
+//! An entry is written to a temporary file, synced, and renamed to its place; then the folder is
+//! synced. So its name stands for all of it or for nothing, whenever the process or the machine
+//! stops. No file is ever changed once it has the name of an entry.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+
+use super::entry::{DESCRIPTION_LIMIT, PIECE, Trailer};
+use super::{Access, DirCache, is_absent, layout};
+use crate::content::Content;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Key, to_hex};
+
+/// Names that were given are not taken: how often to try the next one.
+const NAME_ATTEMPTS: usize = 1000;
+
+impl DirCache {
+    pub(super) fn write_entry(
+        &self,
+        key: &Key,
+        content: &Content,
+        description: &[u8],
+    ) -> Result<()> {
+        if description.len() > DESCRIPTION_LIMIT {
+            let (length, limit) = (description.len(), DESCRIPTION_LIMIT);
+            return Err(ErrorKind::DescriptionTooLong { length, limit }.into());
+        }
+        let temporary = Temporary::create(self)?;
+        temporary.fill(key, content, description)?;
+        let group = self.make_group(key.group())?;
+        match temporary.publish(group.as_fd(), key) {
+            // The group was removed between opening it and now.
+            Err(error) if is_absent(&error) => {
+                let group = self.make_group(key.group())?;
+                temporary.publish(group.as_fd(), key)
+            }
+            // Something that is no file is in the way. It is not an entry, so it may go.
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                self.remove_entry(key)?;
+                temporary.publish(group.as_fd(), key)
+            }
+            result => result,
+        }
+        .map_err(|error| Error::io("publish the entry", Some(&self.entry_path(key)), error))
+    }
+
+    pub(super) fn remove_entry(&self, key: &Key) -> Result<()> {
+        let path = self.entry_path(key);
+        let failed = |error| Error::io("delete the entry", Some(&path), error);
+        let group = match self.open_group(key.group()) {
+            Ok(Some(group)) => group,
+            Ok(None) => return Ok(()),
+            // Not a folder: then there is no entry in it, and it is in the way of making one.
+            Err(error) if error.is_corrupt() => {
+                let removed = self.disk.remove(self.root.as_fd(), &to_hex(key.group()));
+                return removed.or_else(absent_is_fine).map_err(failed);
+            }
+            Err(error) => return Err(error),
+        };
+        let name = to_hex(key.id());
+        let removed = match self.disk.remove(group.as_fd(), &name) {
+            Err(error) if is_directory(&error) => self.disk.remove_dir(group.as_fd(), &name),
+            result => result,
+        };
+        removed.or_else(absent_is_fine).map_err(failed)
+    }
+
+    /// Opens the folder of a group, and makes it first where it is missing.
+    fn make_group(&self, group: &[u8; 32]) -> Result<OwnedFd> {
+        let failed = |error| {
+            Error::io("create the folder of the group", Some(&self.group_path(group)), error)
+        };
+        match self.open_group(group) {
+            Ok(Some(fd)) => return Ok(fd),
+            Ok(None) => {}
+            Err(error) if error.is_corrupt() => {
+                let removed = self.disk.remove(self.root.as_fd(), &to_hex(group));
+                removed.or_else(absent_is_fine).map_err(failed)?;
+            }
+            Err(error) => return Err(error),
+        }
+        let made = self.make_own_dir(self.root.as_fd(), &to_hex(group)).map_err(failed)?;
+        if made {
+            self.disk.sync(self.root.as_fd()).map_err(failed)?;
+        }
+        self.open_group(group)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
+    }
+
+    /// Makes a folder with the mode of this directory; `false` when there was one.
+    pub(super) fn make_own_dir(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
+        let mode = self.modes().dir;
+        match self.disk.make_dir(dir, name, mode) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        // The umask may have taken bits away.
+        let fd = self.disk.open_dir(dir, name)?;
+        self.disk.set_mode(fd.as_fd(), mode)?;
+        Ok(true)
+    }
+
+    /// Opens one of our own folders, and makes it first where it is missing.
+    pub(super) fn own_dir(&self, name: &str) -> Result<OwnedFd> {
+        let path = || self.path.join(name);
+        let opened = match self.disk.open_dir(self.root.as_fd(), name) {
+            Err(error) if is_absent(&error) => self
+                .make_own_dir(self.root.as_fd(), name)
+                .and_then(|_| self.disk.open_dir(self.root.as_fd(), name)),
+            result => result,
+        };
+        opened.map_err(|error| Error::io("create the folder", Some(&path()), error))
+    }
+}
+
+/// A temporary file, removed unless it was published.
+struct Temporary<'a> {
+    cache: &'a DirCache,
+    folder: OwnedFd,
+    name: String,
+    file: File,
+}
+
+impl<'a> Temporary<'a> {
+    fn create(cache: &'a DirCache) -> Result<Temporary<'a>> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let failed = |error| {
+            Error::io(
+                "create a temporary file in",
+                Some(&cache.path.join(layout::TEMPORARY)),
+                error,
+            )
+        };
+        let folder = cache.own_dir(layout::TEMPORARY)?;
+        // A process of another container may have our number: names that are taken are passed over.
+        for _ in 0..NAME_ATTEMPTS {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{}-{number}", std::process::id());
+            match cache.disk.create(folder.as_fd(), &name) {
+                Ok(file) => {
+                    // Locked as long as it is written, which tells a sweep that its writer lives.
+                    // Where that does not work, the age of the file has to do.
+                    _ = cache.disk.try_lock(&file);
+                    return Ok(Temporary { cache, folder, name, file });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Err(failed(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Writes the whole entry and makes it durable.
+    fn fill(&self, key: &Key, content: &Content, description: &[u8]) -> Result<()> {
+        let disk = &self.cache.disk;
+        let failed = |error| Error::io("write the entry", Some(&self.cache.entry_path(key)), error);
+        let mut hash = Sha256::new();
+        match content.as_bytes() {
+            Some(bytes) => {
+                for piece in bytes.chunks(PIECE) {
+                    hash.update(piece);
+                    disk.write(&self.file, piece).map_err(failed)?;
+                }
+            }
+            None => {
+                let mut buffer = vec![0; PIECE];
+                let mut offset = 0;
+                while offset < content.len() {
+                    let count = read_content(content, offset, &mut buffer)?;
+                    hash.update(&buffer[..count]);
+                    disk.write(&self.file, &buffer[..count]).map_err(failed)?;
+                    offset += count as u64;
+                }
+            }
+        }
+        let trailer = Trailer {
+            content_length: content.len(),
+            content_digest: hash.finalize().into(),
+            description: description.to_vec(),
+        };
+        disk.write(&self.file, &trailer.to_bytes(key)).map_err(failed)?;
+        disk.set_mode(self.file.as_fd(), self.cache.modes().file).map_err(failed)?;
+        disk.sync(self.file.as_fd()).map_err(failed)
+    }
+
+    /// Gives the file the name of the entry, durably. May be called again after an error.
+    fn publish(&self, group: BorrowedFd<'_>, key: &Key) -> io::Result<()> {
+        let disk = &self.cache.disk;
+        disk.rename((self.folder.as_fd(), &self.name), (group, &to_hex(key.id())))?;
+        disk.sync(group)
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        // After a rename the name is gone, and it is never given twice by one process.
+        _ = self.cache.disk.remove(self.folder.as_fd(), &self.name);
+    }
+}
+
+impl Drop for DirCache {
+    fn drop(&mut self) {
+        // An image has nothing in it but entries; the folder goes unless somebody still uses it.
+        if self.access == Access::Image {
+            _ = self.disk.remove_dir(self.root.as_fd(), layout::TEMPORARY);
+        }
+    }
+}
+
+/// Reads a piece of the content, and fails when it ends too early.
+fn read_content(content: &Content, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+    let failed = |error| Error::io("read the content", content.origin(), error);
+    loop {
+        match content.read_at(offset, buffer) {
+            Ok(0) => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
+            Ok(count) => return Ok(count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+fn absent_is_fine(error: io::Error) -> io::Result<()> {
+    if is_absent(&error) { Ok(()) } else { Err(error) }
+}
+
+/// Whether a file could not be removed because it is a directory, which Linux and POSIX say
+/// differently.
+fn is_directory(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::ISDIR | Errno::PERM))
+}

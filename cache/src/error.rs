@@ -1,0 +1,276 @@
+//! The one error of the crate: a word wide, cheap to clone, and always with a next step.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What went wrong in a cache.
+///
+/// One word wide. It is shared rather than owned, because one failure is shown in several places:
+/// a directory that could not be opened is a problem of the [`Layers`](crate::Layers) that wanted
+/// it and a line in the trace of each lookup.
+#[derive(Clone)]
+pub struct Error(Arc<ErrorKind>);
+
+/// The result of an operation on a cache.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The kinds of [`Error`], with what is known about each.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An entry is not what was added: cut, flipped, replaced by something else, or under a name
+    /// that is not its own. It may be deleted and made again.
+    Corrupt {
+        /// The entry, when it has a path.
+        path: Option<PathBuf>,
+        /// What does not hold.
+        what: &'static str,
+    },
+    /// Somebody other than root and the effective user could have written here.
+    Untrusted {
+        /// The component that breaks the rule: an ancestor, the directory, or an entry in it.
+        path: PathBuf,
+        /// How it breaks the rule.
+        reason: Distrust,
+    },
+    /// A file is where a cache directory, or an ancestor of one, should be.
+    NotADirectory {
+        /// The component that is not a directory.
+        path: PathBuf,
+    },
+    /// A directory that was to be read does not exist.
+    Missing {
+        /// The directory as it was asked for.
+        path: PathBuf,
+    },
+    /// A write was asked of a cache that was opened for reading.
+    ReadOnly {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The description is longer than an entry can hold.
+    DescriptionTooLong {
+        /// Its length in bytes.
+        length: usize,
+        /// The longest that an entry holds, in bytes.
+        limit: usize,
+    },
+    /// A text is not a key, a mode or another value of this crate.
+    Parse {
+        /// What was expected.
+        expected: &'static str,
+        /// What was found.
+        found: String,
+    },
+    /// No home folder is known, so there is no default directory to write to.
+    NoHome,
+    /// The operating system refused an operation.
+    Io {
+        /// What was tried, as a verb and its object: "open the entry".
+        operation: &'static str,
+        /// What it was tried on.
+        path: Option<PathBuf>,
+        /// The reason of the operating system.
+        source: io::Error,
+    },
+}
+
+/// How a path breaks the trust rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Distrust {
+    /// It is owned by neither root nor the effective user.
+    Owner {
+        /// The owner's numeric id.
+        uid: u32,
+    },
+    /// Group or world may write to it (an access list that grants a write shows as a group write).
+    Writable {
+        /// The permission bits, such as `0o777`.
+        mode: u32,
+    },
+}
+
+impl Error {
+    /// What kind of failure this is, with its details.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0
+    }
+
+    /// The path that the failure is about, if there is one: the entry, the directory, or the
+    /// component of the path that broke the trust rule.
+    pub fn path(&self) -> Option<&Path> {
+        match &*self.0 {
+            ErrorKind::Corrupt { path, .. } | ErrorKind::Io { path, .. } => path.as_deref(),
+            ErrorKind::Untrusted { path, .. }
+            | ErrorKind::NotADirectory { path }
+            | ErrorKind::Missing { path }
+            | ErrorKind::ReadOnly { path } => Some(path),
+            ErrorKind::DescriptionTooLong { .. } | ErrorKind::Parse { .. } | ErrorKind::NoHome => {
+                None
+            }
+        }
+    }
+
+    /// Whether an entry is damaged: then it may be deleted and made again.
+    pub fn is_corrupt(&self) -> bool {
+        matches!(&*self.0, ErrorKind::Corrupt { .. })
+    }
+
+    /// Whether the trust rule was broken.
+    pub fn is_untrusted(&self) -> bool {
+        matches!(&*self.0, ErrorKind::Untrusted { .. })
+    }
+
+    /// Whether a directory that was to be read does not exist.
+    pub fn is_missing(&self) -> bool {
+        matches!(&*self.0, ErrorKind::Missing { .. })
+    }
+
+    /// An entry that is not what was added, for implementations of [`Cache`](crate::Cache).
+    /// `path` is the entry for messages, `what` says what does not hold.
+    pub fn corrupt(path: Option<&Path>, what: &'static str) -> Error {
+        ErrorKind::Corrupt { path: path.map(Path::to_path_buf), what }.into()
+    }
+
+    /// A refusal of the operating system, for implementations of [`Cache`](crate::Cache).
+    /// `operation` is a verb and its object, such as "read the entry".
+    pub fn io(operation: &'static str, path: Option<&Path>, source: io::Error) -> Error {
+        ErrorKind::Io { operation, path: path.map(Path::to_path_buf), source }.into()
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Error {
+        Error(Arc::new(kind))
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            ErrorKind::Corrupt { path, what } => {
+                f.write_str("damaged cache entry")?;
+                if let Some(path) = path {
+                    write!(f, " {}", path.display())?;
+                }
+                write!(f, ": {what}; delete it and it is made again")
+            }
+            ErrorKind::Untrusted { path, reason } => write!(
+                f,
+                "untrusted cache path {}: {reason}; choose a directory that only you or root can \
+                 write to, repair its owner and mode, or trust it explicitly",
+                path.display()
+            ),
+            ErrorKind::NotADirectory { path } => write!(
+                f,
+                "{} is not a directory; move it away or choose another cache directory",
+                path.display()
+            ),
+            ErrorKind::Missing { path } => write!(
+                f,
+                "cache directory {} does not exist; create it or leave it out",
+                path.display()
+            ),
+            ErrorKind::ReadOnly { path } => write!(
+                f,
+                "cache directory {} was opened for reading; open it for writing to change it",
+                path.display()
+            ),
+            ErrorKind::DescriptionTooLong { length, limit } => {
+                write!(f, "the description has {length} bytes, an entry holds {limit}; shorten it")
+            }
+            ErrorKind::Parse { expected, found } => {
+                write!(f, "expected {expected}, found {found:?}")
+            }
+            ErrorKind::NoHome => f.write_str(
+                "no home folder is known, so nothing is cached; set HOME, XDG_CACHE_HOME or \
+                 PRECOMPILE_CACHE_DIR",
+            ),
+            ErrorKind::Io { operation, path, source } => {
+                write!(f, "could not {operation}")?;
+                if let Some(path) = path {
+                    write!(f, " {}", path.display())?;
+                }
+                write!(f, ": {source}")?;
+                f.write_str(next_step(source.kind()))
+            }
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &*self.0 {
+            ErrorKind::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Distrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Distrust::Owner { uid } => {
+                write!(f, "it is owned by user {uid}, neither root nor the current user")
+            }
+            Distrust::Writable { mode } => {
+                write!(f, "its mode {mode:04o} lets group or others write to it")
+            }
+        }
+    }
+}
+
+fn next_step(kind: io::ErrorKind) -> &'static str {
+    use io::ErrorKind as K;
+    match kind {
+        K::StorageFull | K::QuotaExceeded => "; free some space or choose another cache directory",
+        K::ReadOnlyFilesystem => "; choose a writable cache directory or the mode read-only",
+        K::PermissionDenied => "; choose a cache directory of your own or the mode read-only",
+        _ => "; nothing was changed, it may be tried again",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_word() {
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+        assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn messages_are_lower_case_and_have_a_next_step() {
+        let path = || PathBuf::from("/a/b");
+        let kinds = [
+            ErrorKind::Corrupt { path: Some(path()), what: "it is cut" },
+            ErrorKind::Untrusted { path: path(), reason: Distrust::Writable { mode: 0o777 } },
+            ErrorKind::NotADirectory { path: path() },
+            ErrorKind::Missing { path: path() },
+            ErrorKind::ReadOnly { path: path() },
+            ErrorKind::Io {
+                operation: "write the entry",
+                path: Some(path()),
+                source: io::ErrorKind::StorageFull.into(),
+            },
+        ];
+        for kind in kinds {
+            let error = Error::from(kind);
+            let text = error.to_string();
+            assert!(text.contains("/a/b") && text.contains("; "), "{text}");
+            assert!(!text.starts_with(char::is_uppercase), "{text}");
+            assert_eq!(error.path(), Some(Path::new("/a/b")));
+        }
+    }
+}

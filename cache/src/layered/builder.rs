@@ -1,0 +1,297 @@
+//! Which layers there are, and what did not open.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{LayerId, Layers, Mode, Rejected, Slot, Writer};
+use crate::cache::Cache;
+use crate::dir::{DirCache, DirOptions};
+use crate::error::{Error, Result};
+use crate::memory::MemoryCache;
+use crate::policy::Policy;
+use crate::single_flight::Flights;
+use crate::stats::Counters;
+use crate::trust_anyone::TrustAnyone;
+
+/// How long [`Layers::begin`] waits unless it is told otherwise: longer than nearly all work takes.
+const WAIT: Duration = Duration::from_secs(120);
+
+/// Says which layers there are. Nothing is opened before [`build`](LayersBuilder::build).
+#[derive(Clone)]
+#[must_use]
+pub struct LayersBuilder {
+    read_only: Vec<Source>,
+    read_write: Option<Source>,
+    memory: Option<u64>,
+    options: DirOptions,
+    mode: Mode,
+    wait: Duration,
+    is_vouched: bool,
+    problems: Vec<Problem>,
+}
+
+#[derive(Clone)]
+enum Source {
+    Path(PathBuf),
+    PathIfPresent(PathBuf),
+    Dir(Arc<DirCache>),
+    Other(Arc<dyn Cache>),
+}
+
+/// Something that did not work when layers were built.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Problem {
+    /// The layer; `None` when it is about none of them, such as an unknown mode.
+    pub layer: Option<LayerId>,
+    /// What was tried and why it failed.
+    pub error: Error,
+    /// What is done about it.
+    pub remedy: &'static str,
+}
+
+impl LayersBuilder {
+    pub(super) fn new() -> LayersBuilder {
+        LayersBuilder {
+            read_only: Vec::new(),
+            read_write: None,
+            memory: None,
+            options: DirOptions::new(),
+            mode: Mode::Auto,
+            wait: WAIT,
+            is_vouched: false,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Adds a directory that is only read, behind those that were added before. That it does not
+    /// exist is a [`Problem`].
+    pub fn read_only(mut self, path: impl Into<PathBuf>) -> Self {
+        self.read_only.push(Source::Path(path.into()));
+        self
+    }
+
+    /// Adds a directory that is only read, unless it does not exist.
+    pub fn read_only_if_present(mut self, path: impl Into<PathBuf>) -> Self {
+        self.read_only.push(Source::PathIfPresent(path.into()));
+        self
+    }
+
+    /// Adds an open directory as a read-only layer: it has its own policy, and is not written to.
+    pub fn read_only_dir(mut self, dir: DirCache) -> Self {
+        self.is_vouched |= dir.is_vouched();
+        self.read_only.push(Source::Dir(Arc::new(dir)));
+        self
+    }
+
+    /// Sets the directory that is read and written, in place of the one that was set before.
+    pub fn read_write(mut self, path: impl Into<PathBuf>) -> Self {
+        self.read_write = Some(Source::Path(path.into()));
+        self
+    }
+
+    /// Sets an open directory as the one that is read and written. It has its own policy.
+    pub fn read_write_dir(mut self, dir: DirCache) -> Self {
+        self.is_vouched |= dir.is_vouched();
+        self.read_write = Some(Source::Dir(Arc::new(dir)));
+        self
+    }
+
+    /// Goes without a read-write layer.
+    pub fn no_read_write(mut self) -> Self {
+        self.read_write = None;
+        self
+    }
+
+    /// Keeps in the memory of this process what cannot be kept in a read-write layer, up to
+    /// `budget` bytes.
+    pub fn memory(mut self, budget: u64) -> Self {
+        self.memory = Some(budget);
+        self
+    }
+
+    /// Adds an implementation of one's own as a read-only layer. What is promised is written at
+    /// [`TrustAnyone::i_vouch_for_every_writer`].
+    pub fn dangerously_read_only(mut self, cache: Arc<dyn Cache>, _promise: TrustAnyone) -> Self {
+        self.is_vouched = true;
+        self.read_only.push(Source::Other(cache));
+        self
+    }
+
+    /// Sets an implementation of one's own as the read-write layer. What is promised is written at
+    /// [`TrustAnyone::i_vouch_for_every_writer`]. It is not locked across processes.
+    pub fn dangerously_read_write(mut self, cache: Arc<dyn Cache>, _promise: TrustAnyone) -> Self {
+        self.is_vouched = true;
+        self.read_write = Some(Source::Other(cache));
+        self
+    }
+
+    /// Waives the trust rule for all directories that these layers open by path. What is promised
+    /// is written at [`TrustAnyone::i_vouch_for_every_writer`].
+    pub fn dangerously_trust(mut self, promise: TrustAnyone) -> Self {
+        self.is_vouched = true;
+        self.options = self.options.dangerously_trust(promise);
+        self
+    }
+
+    /// How much of an entry is checked, in all directories that these layers open by path.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.options = self.options.policy(policy);
+        self
+    }
+
+    /// What the layers may do.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// How long [`Layers::begin`] waits for another thread or process before the caller does the
+    /// work itself; 120 seconds by default.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Notes something that did not work before anything was opened.
+    pub(super) fn problem(mut self, error: Error, remedy: &'static str) -> Self {
+        self.problems.push(Problem { layer: None, error, remedy });
+        self
+    }
+
+    /// Opens the layers, doing without those that do not open: a read-write directory that cannot be
+    /// written is read, and one that cannot be read either is left out. What happened is in
+    /// [`Layers::problems`].
+    pub fn build(mut self) -> Layers {
+        let mut layers = Vec::new();
+        let mut writer = Writer::None;
+        let memory = self.memory.filter(|_| self.mode == Mode::Auto);
+        let memory = memory.map(|budget| Arc::new(MemoryCache::with_budget(budget)));
+        if let Some(memory) = &memory {
+            layers.push((LayerId::Memory, Slot::Open(Arc::clone(memory) as Arc<dyn Cache>)));
+        }
+        if self.mode != Mode::Off {
+            for (number, source) in std::mem::take(&mut self.read_only).into_iter().enumerate() {
+                if let Some(slot) = self.open_read_only(LayerId::Layer(number), source) {
+                    layers.push((LayerId::Layer(number), slot));
+                }
+            }
+            if let Some(source) = self.read_write.take() {
+                let slot;
+                (slot, writer) = self.open_read_write(source);
+                layers.extend(slot.map(|slot| (LayerId::Dir, slot)));
+            }
+        }
+        Layers {
+            layers,
+            memory,
+            writer,
+            mode: self.mode,
+            wait: self.wait,
+            is_vouched: self.is_vouched,
+            problems: self.problems,
+            flights: Flights::default(),
+            counters: Counters::default(),
+            rejected: Rejected::default(),
+        }
+    }
+
+    /// Opens the layers, all of them.
+    ///
+    /// # Errors
+    /// The first problem that [`build`](LayersBuilder::build) would have worked around.
+    pub fn try_build(self) -> Result<Layers> {
+        let layers = self.build();
+        match layers.problems.first() {
+            None => Ok(layers),
+            Some(problem) => Err(problem.error.clone()),
+        }
+    }
+
+    fn open_read_only(&mut self, layer: LayerId, source: Source) -> Option<Slot> {
+        let (path, is_optional) = match source {
+            Source::Dir(dir) => return Some(Slot::Open(dir)),
+            Source::Other(cache) => return Some(Slot::Open(cache)),
+            Source::Path(path) => (path, false),
+            Source::PathIfPresent(path) => (path, true),
+        };
+        match self.options.open_read_only(path) {
+            Ok(dir) => Some(Slot::Open(Arc::new(dir))),
+            Err(error) if error.is_missing() && is_optional => None,
+            Err(error) => Some(self.fail(layer, error, "the layer is left out")),
+        }
+    }
+
+    fn open_read_write(&mut self, source: Source) -> (Option<Slot>, Writer) {
+        let path = match source {
+            Source::Dir(dir) if dir.is_writable() => {
+                return (Some(Slot::Open(dir.clone())), Writer::Dir(dir));
+            }
+            Source::Dir(dir) => return (Some(Slot::Open(dir)), Writer::None),
+            Source::Other(cache) => {
+                return (Some(Slot::Open(cache.clone())), Writer::Other(cache));
+            }
+            Source::Path(path) | Source::PathIfPresent(path) => path,
+        };
+        if self.mode != Mode::Auto {
+            // A cache that was never written to is an empty one to a reader.
+            return match self.options.open_read_only(path) {
+                Ok(dir) => (Some(Slot::Open(Arc::new(dir))), Writer::None),
+                Err(error) if error.is_missing() => (None, Writer::None),
+                Err(error) => {
+                    (Some(self.fail(LayerId::Dir, error, "nothing is read there")), Writer::None)
+                }
+            };
+        }
+        match self.options.open(&path) {
+            Ok(dir) => {
+                let dir = Arc::new(dir);
+                (Some(Slot::Open(dir.clone())), Writer::Dir(dir))
+            }
+            // Filled by somebody else and mounted read-only, perhaps: still good for reading.
+            Err(error) => match self.options.open_read_only(&path) {
+                Ok(dir) => {
+                    self.fail(LayerId::Dir, error, "it is read, and nothing is written");
+                    (Some(Slot::Open(Arc::new(dir))), Writer::None)
+                }
+                Err(_) => (Some(self.fail(LayerId::Dir, error, "nothing is kept")), Writer::None),
+            },
+        }
+    }
+
+    fn fail(&mut self, layer: LayerId, error: Error, remedy: &'static str) -> Slot {
+        self.problems.push(Problem { layer: Some(layer), error: error.clone(), remedy });
+        Slot::Failed(error)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(layer) = self.layer {
+            write!(f, "cache {layer}: ")?;
+        }
+        write!(f, "{} ({})", self.error, self.remedy)
+    }
+}
+
+impl fmt::Debug for LayersBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LayersBuilder")
+            .field("read_only", &self.read_only)
+            .field("read_write", &self.read_write)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Path(path) | Source::PathIfPresent(path) => path.fmt(f),
+            Source::Dir(dir) => dir.path().fmt(f),
+            Source::Other(_) => f.write_str("an implementation of the embedder"),
+        }
+    }
+}

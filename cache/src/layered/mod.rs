@@ -1,0 +1,310 @@
+//! What an engine holds: layers in order, and every failure turned into an outcome.
+//!
+//! | file | what is there |
+//! | --- | --- |
+//! | here | [`Layers`]: lookup, publish, reject |
+//! | `builder` | which layers there are, and what did not open |
+//! | `environment` | the same from environment variables |
+//! | `flight` | single flight within the process and across processes |
+//! | `outcome` | the types of what happened |
+
+mod builder;
+mod environment;
+mod flight;
+mod outcome;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub use builder::{LayersBuilder, Problem};
+pub use flight::Flight;
+pub use outcome::{LayerId, Lookup, MissReason, Mode, Outcome, Probe, ProbeResult, Reject};
+
+use crate::cache::{Cache, Sibling};
+use crate::content::Content;
+use crate::dir::DirCache;
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::memory::MemoryCache;
+use crate::single_flight::Flights;
+use crate::stats::{Counters, Stats};
+
+/// Read-only layers over one read-write layer, probed in order, with counters and single flight.
+///
+/// Nothing here fails a run: what goes wrong is an [`Outcome`], a counter, or a [`Problem`] for
+/// whoever asks. Shared by reference between threads; independent of any engine's life.
+///
+/// The order is: the memory of the process if asked for, the read-only layers as they were added,
+/// the read-write layer.
+pub struct Layers {
+    layers: Vec<(LayerId, Slot)>,
+    memory: Option<Arc<MemoryCache>>,
+    writer: Writer,
+    mode: Mode,
+    wait: Duration,
+    is_vouched: bool,
+    problems: Vec<Problem>,
+    flights: Flights,
+    counters: Counters,
+    rejected: Rejected,
+}
+
+/// A layer, or why there is none.
+enum Slot {
+    Open(Arc<dyn Cache>),
+    Failed(Error),
+}
+
+/// Where entries are published and deleted.
+enum Writer {
+    None,
+    Dir(Arc<DirCache>),
+    Other(Arc<dyn Cache>),
+}
+
+/// What the caller rejected and could not be deleted: it is not looked at again, so that a bad entry
+/// in a read-only layer does not hide a good one below it.
+#[derive(Default)]
+struct Rejected {
+    any: AtomicBool,
+    entries: Mutex<HashSet<(Key, LayerId)>>,
+}
+
+impl Layers {
+    /// No layers yet.
+    pub fn builder() -> LayersBuilder {
+        LayersBuilder::new()
+    }
+
+    /// The layers that the environment asks for: see [`LayersBuilder::from_env`]. What did not open
+    /// is in [`problems`](Layers::problems).
+    pub fn from_env() -> Layers {
+        LayersBuilder::from_env().build()
+    }
+
+    /// Probes the layers in order until one hits.
+    ///
+    /// A damaged entry is deleted where that is possible, and the next layer is probed.
+    pub fn lookup(&self, key: &Key) -> Lookup {
+        let lookup = self.probe(key);
+        match &lookup.outcome {
+            Outcome::Hit { layer, content } => self.count_hit(*layer, content),
+            Outcome::Miss(reason) => match reason {
+                MissReason::Absent => self.counters.misses_absent.one(),
+                MissReason::Corrupt => self.counters.misses_corrupt.one(),
+                MissReason::Untrusted => self.counters.misses_untrusted.one(),
+                MissReason::Io => self.counters.misses_io.one(),
+                MissReason::Off => self.counters.misses_off.one(),
+            },
+        }
+        lookup
+    }
+
+    /// The lookup that belongs between [`begin`](Layers::begin) and the work: somebody else may have
+    /// published meanwhile. A hit is counted; a miss is not counted a second time.
+    pub fn look_again(&self, flight: &Flight) -> Lookup {
+        let lookup = self.probe(flight.key());
+        if let Outcome::Hit { layer, content } = &lookup.outcome {
+            self.count_hit(*layer, content);
+        }
+        lookup
+    }
+
+    /// Puts an entry into the read-write layer; when there is none or it fails, into the memory
+    /// layer. Never fails: an error of the read-write layer is counted, and returned for reporting
+    /// only. `None` also when the [`mode`](Layers::mode) writes nothing, or nothing is there to
+    /// write to.
+    pub fn publish(&self, key: &Key, content: &Content, description: &[u8]) -> Option<Error> {
+        if self.mode != Mode::Auto {
+            return None;
+        }
+        let error = match self.writer().map(|writer| writer.add(key, content, description)) {
+            Some(Ok(())) => {
+                self.counters.adds.one();
+                self.counters.bytes_added.add(content.len());
+                self.rejected.forgive(key, LayerId::Dir);
+                return None;
+            }
+            Some(Err(error)) => {
+                self.counters.add_failures.one();
+                Some(error)
+            }
+            None => None,
+        };
+        if let Some(memory) = &self.memory {
+            match memory.add(key, content, description) {
+                Ok(()) if error.is_none() => {
+                    self.counters.adds.one();
+                    self.counters.bytes_added.add(content.len());
+                }
+                Ok(()) => {}
+                Err(failed) if error.is_none() => {
+                    self.counters.add_failures.one();
+                    return Some(failed);
+                }
+                Err(_) => {}
+            }
+        }
+        error
+    }
+
+    /// Says that a hit was unusable: the entry of `key` in `layer`, as [`Outcome::Hit`] named it. It
+    /// is deleted where that is possible, and not returned again by these layers otherwise. Then it
+    /// is looked up again, since a later layer may have a good one.
+    ///
+    /// Returns why it could not be deleted from a layer that is written to, for reporting only.
+    pub fn reject(&self, key: &Key, layer: LayerId, reason: Reject) -> Option<Error> {
+        match reason {
+            Reject::Corrupt => self.counters.rejected_corrupt.one(),
+            Reject::Mismatch => self.counters.rejected_mismatch.one(),
+        }
+        let deleted = self.delete_from(layer, key);
+        if !matches!(deleted, Some(Ok(()))) {
+            self.rejected.add(key, layer);
+        }
+        deleted.and_then(Result::err)
+    }
+
+    /// The entries of a group in all layers, for saying why something missed: those of the first
+    /// layer first. Layers that fail are passed over.
+    pub fn siblings(&self, group: &[u8; 32]) -> Vec<(LayerId, Sibling)> {
+        let mut all = Vec::new();
+        for (id, slot) in &self.layers {
+            if let Slot::Open(cache) = slot
+                && let Ok(siblings) = cache.siblings(group)
+            {
+                all.extend(siblings.into_iter().map(|sibling| (*id, sibling)));
+            }
+        }
+        all
+    }
+
+    /// What the layers may do.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The counters now.
+    pub fn stats(&self) -> Stats {
+        self.counters.snapshot()
+    }
+
+    /// What did not work when the layers were built, and was done without.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// The directory that entries are published to, if there is one.
+    pub fn write_path(&self) -> Option<&Path> {
+        match &self.writer {
+            Writer::Dir(dir) if self.mode == Mode::Auto => Some(dir.path()),
+            _ => None,
+        }
+    }
+
+    /// Whether a layer was attached with [`TrustAnyone`](crate::TrustAnyone). Such layers are for
+    /// `unsafe` calls of an engine only.
+    pub fn is_vouched(&self) -> bool {
+        self.is_vouched
+    }
+
+    fn probe(&self, key: &Key) -> Lookup {
+        if self.mode == Mode::Off {
+            return Lookup { outcome: Outcome::Miss(MissReason::Off), trace: Vec::new() };
+        }
+        let mut trace = Vec::with_capacity(self.layers.len());
+        for (id, slot) in &self.layers {
+            let result = match slot {
+                Slot::Failed(error) => ProbeResult::Failed(error.clone()),
+                Slot::Open(_) if self.rejected.has(key, *id) => ProbeResult::Rejected,
+                Slot::Open(cache) => match cache.get(key) {
+                    Ok(Some(content)) => {
+                        trace.push(Probe { layer: *id, result: ProbeResult::Hit });
+                        let outcome = Outcome::Hit { layer: *id, content: content.with_layer(*id) };
+                        return Lookup { outcome, trace };
+                    }
+                    Ok(None) => ProbeResult::Absent,
+                    Err(error) => {
+                        if error.is_corrupt() {
+                            self.counters.damaged.one();
+                            self.delete_from(*id, key);
+                        }
+                        ProbeResult::Failed(error)
+                    }
+                },
+            };
+            trace.push(Probe { layer: *id, result });
+        }
+        let reason = trace.iter().map(|probe| probe.result.reason()).max();
+        Lookup { outcome: Outcome::Miss(reason.unwrap_or(MissReason::Absent)), trace }
+    }
+
+    /// Deletes an entry from a layer that is written to; `None` when it is not.
+    fn delete_from(&self, layer: LayerId, key: &Key) -> Option<Result<()>> {
+        let deleted = match layer {
+            LayerId::Layer(_) => return None,
+            LayerId::Memory => self.memory.as_ref()?.delete(key),
+            LayerId::Dir if self.mode == Mode::Auto => self.writer()?.delete(key),
+            LayerId::Dir => return None,
+        };
+        match &deleted {
+            Ok(()) => self.counters.deletes.one(),
+            Err(_) => self.counters.delete_failures.one(),
+        }
+        Some(deleted)
+    }
+
+    fn writer(&self) -> Option<&dyn Cache> {
+        match &self.writer {
+            Writer::None => None,
+            Writer::Dir(dir) => Some(&**dir),
+            Writer::Other(cache) => Some(&**cache),
+        }
+    }
+
+    fn count_hit(&self, layer: LayerId, content: &Content) {
+        match layer {
+            LayerId::Memory => self.counters.hits_memory.one(),
+            LayerId::Dir => self.counters.hits_dir.one(),
+            LayerId::Layer(_) => self.counters.hits_layer.one(),
+        }
+        self.counters.bytes_hit.add(content.len());
+    }
+}
+
+impl Rejected {
+    fn has(&self, key: &Key, layer: LayerId) -> bool {
+        // Nearly always nothing was rejected, and a hit should not take a lock to learn that.
+        self.any.load(Ordering::Acquire) && self.lock().contains(&(*key, layer))
+    }
+
+    fn add(&self, key: &Key, layer: LayerId) {
+        self.lock().insert((*key, layer));
+        self.any.store(true, Ordering::Release);
+    }
+
+    fn forgive(&self, key: &Key, layer: LayerId) {
+        if self.any.load(Ordering::Acquire) {
+            self.lock().remove(&(*key, layer));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<(Key, LayerId)>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Layers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let layers: Vec<_> = self.layers.iter().map(|(id, _)| id).collect();
+        f.debug_struct("Layers")
+            .field("layers", &layers)
+            .field("mode", &self.mode)
+            .field("problems", &self.problems)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
