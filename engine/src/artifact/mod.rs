@@ -41,6 +41,8 @@
 
 pub(crate) mod const_expr;
 pub(crate) mod header;
+#[cfg(feature = "runtime")]
+pub(crate) mod read;
 pub(crate) mod records;
 pub(crate) mod sites;
 pub(crate) mod val_type;
