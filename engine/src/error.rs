@@ -2,6 +2,7 @@
 
 use crate::Trap;
 use crate::abi::target::UnknownName;
+use crate::artifact::header::{Corrupt, HeaderError};
 use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
@@ -198,15 +199,26 @@ impl Error {
 
 impl<E: StdError + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Error {
-        let any: &dyn Any = &error;
-        let kind = if any.is::<Trap>() {
-            ErrorKind::Trap
-        } else if any.is::<UnknownName>() {
-            ErrorKind::Config
-        } else {
-            ErrorKind::Host
-        };
+        let kind = kind_of(&error);
         Error::wrap(kind, error)
+    }
+}
+
+/// The kind of the engine's own errors; all others are the embedder's.
+fn kind_of(error: &dyn Any) -> ErrorKind {
+    if error.is::<Trap>() {
+        return ErrorKind::Trap;
+    }
+    if error.is::<UnknownName>() {
+        return ErrorKind::Config;
+    }
+    if error.is::<Corrupt>() {
+        return ErrorKind::Corrupt;
+    }
+    match error.downcast_ref::<HeaderError>() {
+        Some(HeaderError::Version(_)) => ErrorKind::Incompatible,
+        Some(HeaderError::NotAnArtifact | HeaderError::Corrupt(_)) => ErrorKind::Corrupt,
+        None => ErrorKind::Host,
     }
 }
 

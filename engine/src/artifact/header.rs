@@ -166,6 +166,18 @@ impl fmt::Display for HeaderError {
 
 impl std::error::Error for HeaderError {}
 
+/// A table of an artifact says what cannot be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Corrupt(pub(crate) &'static str);
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "damaged artifact: {}; delete it and compile again", self.0)
+    }
+}
+
+impl std::error::Error for Corrupt {}
+
 impl Header {
     /// Reads and checks the header of `file`, whose length must be the whole artifact's.
     ///

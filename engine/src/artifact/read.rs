@@ -1,44 +1,14 @@
 //! Reading tables in place.
 //!
 //! A [`View`] is the bytes of an artifact and the section directory of its checked header. Every
-//! accessor checks its index where it is used: damage is [`Corrupt`], never a panic, never a read
+//! accessor checks its index where it is used: damage is [`Corrupt`](super::header::Corrupt), never a panic, never a read
 //! outside of the file.
 
-use super::header::{Header, HeaderError, Place, Section};
+use super::header::{Corrupt, Header, Place, Section};
 use super::records::*;
 use super::{NONE, const_expr, val_type};
-use crate::error::{Error, ErrorKind};
 use crate::wasm::types::{self, ConstOp, ExternKind, GlobalDecl, MemoryDecl, TableDecl, ValType};
-use std::fmt;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
-
-/// A table of an artifact says what cannot be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Corrupt(pub(crate) &'static str);
-
-impl fmt::Display for Corrupt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "damaged artifact: {}; delete it and compile again", self.0)
-    }
-}
-
-impl std::error::Error for Corrupt {}
-
-impl From<Corrupt> for Error {
-    fn from(corrupt: Corrupt) -> Error {
-        Error::wrap(ErrorKind::Corrupt, corrupt)
-    }
-}
-
-impl From<HeaderError> for Error {
-    fn from(error: HeaderError) -> Error {
-        let kind = match error {
-            HeaderError::NotAnArtifact | HeaderError::Corrupt(_) => ErrorKind::Corrupt,
-            HeaderError::Version(_) => ErrorKind::Incompatible,
-        };
-        Error::wrap(kind, error)
-    }
-}
 
 type Result<T, E = Corrupt> = std::result::Result<T, E>;
 
