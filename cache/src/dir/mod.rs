@@ -161,7 +161,7 @@ impl DirCache {
     /// Opens the folder of a group. `Ok(None)` when there is none.
     fn open_group(&self, group: &[u8; 32]) -> Result<Option<OwnedFd>> {
         let path = || self.group_path(group);
-        let fd = match self.disk.open_dir(self.root.as_fd(), &to_hex(group)) {
+        let fd = match self.disk.open_dir(self.root.as_fd(), to_hex(group)) {
             Ok(fd) => fd,
             Err(error) => {
                 return match Errno::from_io_error(&error) {

@@ -60,7 +60,7 @@ impl Trust {
         let others_write = mode.intersects(Mode::WGRP | Mode::WOTH);
         let excepted = is_ancestor && mode.contains(Mode::SVTX);
         // A mode has 12 permission bits, however wide the platform stores it.
-        let bits = || u32::from(mode.as_raw_mode()) & 0o7777;
+        let bits = || mode.as_raw_mode() as u32 & 0o7777;
         (others_write && !excepted).then(|| Distrust::Writable { mode: bits() })
     }
 
