@@ -133,7 +133,8 @@ fn what_is_no_directory() {
     let file = folder.path().join("file");
     fs::write(&file, "text").unwrap();
     for path in [file.clone(), file.join("cache"), file.join("a/b")] {
-        let opens: [fn(&Path) -> Result<DirCache, Error>; 3] = [
+        type Open = fn(&Path) -> Result<DirCache, Error>;
+        let opens: [Open; 3] = [
             |path| DirCache::open(path),
             |path| DirCache::open_read_only(path),
             |path| DirCache::open_image(path),

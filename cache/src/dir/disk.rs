@@ -14,6 +14,10 @@ use rustix::path::Arg;
 /// A kind of operation on files, as the faulty disk of `testing` tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(
+    not(feature = "testing"),
+    expect(unreachable_pub, reason = "public with the feature `testing` only")
+)]
 pub enum Operation {
     /// Creating a directory.
     MakeDir,

@@ -85,9 +85,8 @@ impl DirCache {
                     Err(error) if is_absent(&error) => {}
                     Err(error) => return Err(failed(error)),
                 }
-                // The holder before us removed the name; the next round takes a new one.
-                waited = true;
-                continue;
+                // The holder before us removed the name: the next round takes a new one. It pauses and
+                // ends like any other, for file systems whose file numbers are not stable.
             }
             waited = true;
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));

@@ -60,6 +60,10 @@ impl Trust {
         let others_write = mode.intersects(Mode::WGRP | Mode::WOTH);
         let excepted = is_ancestor && mode.contains(Mode::SVTX);
         // A mode has 12 permission bits, however wide the platform stores it.
+        #[cfg_attr(
+            target_os = "linux",
+            expect(clippy::unnecessary_cast, reason = "other systems store a mode in 16 bits")
+        )]
         let bits = || mode.as_raw_mode() as u32 & 0o7777;
         (others_write && !excepted).then(|| Distrust::Writable { mode: bits() })
     }

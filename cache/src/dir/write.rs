@@ -4,6 +4,7 @@
 //! synced. So its name stands for all of it or for nothing, whenever the process or the machine
 //! stops. No file is ever changed once it has the name of an entry.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -116,7 +117,11 @@ impl DirCache {
                 .and_then(|_| self.disk.open_dir(self.root.as_fd(), name)),
             result => result,
         };
-        opened.map_err(|error| Error::io("create the folder", Some(&path()), error))
+        let failed = |error| Error::io("create the folder", Some(&path()), error);
+        let fd = opened.map_err(failed)?;
+        let stat = self.disk.stat(fd.as_fd()).map_err(failed)?;
+        self.trust.check(&stat, path)?;
+        Ok(fd)
     }
 }
 
@@ -126,6 +131,7 @@ struct Temporary<'a> {
     folder: OwnedFd,
     name: String,
     file: File,
+    is_published: Cell<bool>,
 }
 
 impl<'a> Temporary<'a> {
@@ -148,7 +154,8 @@ impl<'a> Temporary<'a> {
                     // Locked as long as it is written, which tells a sweep that its writer lives.
                     // Where that does not work, the age of the file has to do.
                     _ = cache.disk.try_lock(&file);
-                    return Ok(Temporary { cache, folder, name, file });
+                    let is_published = Cell::new(false);
+                    return Ok(Temporary { cache, folder, name, file, is_published });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failed(error)),
@@ -194,14 +201,17 @@ impl<'a> Temporary<'a> {
     fn publish(&self, group: BorrowedFd<'_>, key: &Key) -> io::Result<()> {
         let disk = &self.cache.disk;
         disk.rename((self.folder.as_fd(), &self.name), (group, &to_hex(key.id())))?;
+        self.is_published.set(true);
         disk.sync(group)
     }
 }
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        // After a rename the name is gone, and it is never given twice by one process.
-        _ = self.cache.disk.remove(self.folder.as_fd(), &self.name);
+        // After the rename the name may be another process's, one with our number elsewhere.
+        if !self.is_published.get() {
+            _ = self.cache.disk.remove(self.folder.as_fd(), &self.name);
+        }
     }
 }
 

@@ -37,6 +37,9 @@ use crate::stats::{Counters, Stats};
 /// Nothing here fails a run: what goes wrong is an [`Outcome`], a counter, or a [`Problem`] for
 /// whoever asks. Shared by reference between threads; independent of any engine's life.
 ///
+/// Whoever holds layers can publish to them. An engine that promises safety to its users therefore
+/// takes a [`LayersBuilder`] from them, and keeps the layers that it builds to itself.
+///
 /// The order is: the memory of the process if asked for, the read-only layers as they were added,
 /// the read-write layer.
 pub struct Layers {
