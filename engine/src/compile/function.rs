@@ -1,12 +1,28 @@
 //! One function: from its body to machine code.
+//!
+//! Each operator is validated, then translated, so that the translation relies on what the
+//! validator has just checked. What comes out names nothing by address: calls of functions and of
+//! builtin trampolines are left to `link.rs`, all else goes through the vmctx.
 
-use crate::abi::vmctx::Layout;
+use super::isa::wasm_signature;
+use super::translate;
+use crate::Trap;
+use crate::abi::builtins::Builtin;
+use crate::abi::vmctx::{self, Layout};
+use crate::artifact::sites::Site;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
-use crate::wasm::index::FuncIndex;
+use crate::wasm::index::{DefinedFuncIndex, FuncIndex};
 use crate::wasm::module::ModuleInfo;
-use cranelift_codegen::ir;
+use cranelift_codegen::binemit;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{self, TrapCode};
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_frontend::FunctionBuilder;
+use cranelift_codegen::{CodegenError, Context, FinalizedRelocTarget};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use wasmparser::{FuncValidator, FuncValidatorAllocations, FunctionBody, ValidatorResources};
+
+pub(crate) use super::translate::Translator;
 
 /// What the translation of every function of a module reads.
 pub(crate) struct ModuleEnv<'a> {
@@ -22,37 +38,229 @@ pub(crate) const NAME_FUNC: u32 = 0;
 /// trampoline.
 pub(crate) const NAME_BUILTIN: u32 = 1;
 
-/// The state of one function's translation.
-pub(crate) struct Translator<'a, 'f> {
-    pub(crate) env: &'a ModuleEnv<'a>,
-    pub(crate) builder: FunctionBuilder<'f>,
-    pub(crate) func: FuncIndex,
-    /// The operand stack. A `v128` is `I8X16`, or another vector type until its next use as such:
-    /// take it with `pop_v128`.
-    pub(crate) stack: Vec<ir::Value>,
+/// The code of one function or trampoline.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) struct CompiledCode {
+    pub(crate) code: Box<[u8]>,
+    /// A power of two.
+    pub(crate) align: u32,
+    /// Ascending by place.
+    pub(crate) relocs: Box<[Reloc]>,
+    /// Ascending by pc.
+    pub(crate) sites: Box<[Site]>,
 }
 
-impl Translator<'_, '_> {
-    /// Pushes a value.
-    pub(crate) fn push(&mut self, value: ir::Value) {
-        self.stack.push(value);
+/// A call that `link.rs` points to its target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Reloc {
+    /// The first byte to change, from the start of the code.
+    pub(crate) at: u32,
+    pub(crate) kind: RelocKind,
+    pub(crate) target: CallTarget,
+    pub(crate) addend: i64,
+}
+
+/// How the distance to the target is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum RelocKind {
+    /// Four bytes: target + addend - place.
+    X86CallRel32,
+    /// The low 26 bits of an instruction: (target + addend - place) / 4.
+    Aarch64Call26,
+}
+
+/// What is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CallTarget {
+    /// A defined function.
+    Func(FuncIndex),
+    /// The trampoline of a walking builtin.
+    Builtin(Builtin),
+}
+
+/// Compiles one function after another on one thread, and keeps the allocations between them.
+pub(crate) struct FunctionCompiler {
+    ctx: Context,
+    builder: FunctionBuilderContext,
+}
+
+impl FunctionCompiler {
+    pub(crate) fn new() -> Self {
+        FunctionCompiler { ctx: Context::new(), builder: FunctionBuilderContext::new() }
     }
 
-    /// Pops a value. The body is validated, so there is one.
-    pub(crate) fn pop(&mut self) -> ir::Value {
-        self.stack.pop().expect("validated code never pops an empty stack")
+    /// Validates and compiles `body`, the body of `func`.
+    ///
+    /// # Errors
+    /// If the body is invalid, uses something unsupported, or exceeds a limit.
+    pub(crate) fn compile(
+        &mut self,
+        env: &ModuleEnv<'_>,
+        func: DefinedFuncIndex,
+        body: FunctionBody<'_>,
+        mut validator: FuncValidator<ValidatorResources>,
+    ) -> Result<(CompiledCode, FuncValidatorAllocations)> {
+        self.build(env, env.info.func_index(func), &body, &mut validator)?;
+        let code = finish(&mut self.ctx, env.isa).map_err(|error| {
+            error.context(format!("function {} (body at {:#x})", func.as_u32(), body.range().start))
+        })?;
+        Ok((code, validator.into_allocations()))
     }
 
-    /// Pops two values, the deeper one first.
-    pub(crate) fn pop2(&mut self) -> (ir::Value, ir::Value) {
-        let second = self.pop();
-        (self.pop(), second)
+    /// Puts the CLIF of `body` into the context.
+    fn build(
+        &mut self,
+        env: &ModuleEnv<'_>,
+        func: FuncIndex,
+        body: &FunctionBody<'_>,
+        validator: &mut FuncValidator<ValidatorResources>,
+    ) -> Result<()> {
+        self.ctx.clear();
+        let clif = &mut self.ctx.func;
+        clif.name = ir::UserFuncName::user(NAME_FUNC, func.as_u32());
+        clif.signature = wasm_signature(env.isa, env.info.func_signature(func));
+        // The prologue finds the stack limit through this parameter.
+        clif.signature.params[0].purpose = ir::ArgumentPurpose::VMContext;
+        // What the prologue does is reported at the start of the body.
+        clif.params.ensure_base_srcloc(ir::SourceLoc::new(source_bits(body.range().start)?));
+        stack_limit(clif);
+        let builder = FunctionBuilder::new(clif, &mut self.builder);
+        let result = translate::body(env, builder, func, body, validator);
+        if result.is_err() {
+            // A builder that was dropped half way leaves its state behind.
+            self.builder = FunctionBuilderContext::new();
+        }
+        result
     }
+}
 
-    /// Pops three values, the deepest first.
-    pub(crate) fn pop3(&mut self) -> (ir::Value, ir::Value, ir::Value) {
-        let third = self.pop();
-        let (first, second) = self.pop2();
-        (first, second, third)
+/// A byte offset in a module as the bits of a `SourceLoc`, which keeps one value for "none".
+pub(crate) fn source_bits(offset: u64) -> Result<u32> {
+    u32::try_from(offset)
+        .ok()
+        .filter(|bits| *bits != u32::MAX)
+        .ok_or_else(|| Error::module(ErrorKind::Limit, offset, "modules end before 4 GiB"))
+}
+
+/// Has the prologue compare the stack pointer with the store's limit.
+fn stack_limit(func: &mut ir::Function) {
+    let flags = func.dfg.mem_flags.insert(ir::MemFlagsData::trusted());
+    let flags = flags.expect("the first flags of a function fit");
+    let mut global = ir::GlobalValueData::VMContext;
+    for offset in [vmctx::fixed::STORE, vmctx::store::STACK_LIMIT] {
+        let base = func.create_global_value(global);
+        global = ir::GlobalValueData::Load {
+            base,
+            offset: ir::immediates::Offset32::new(offset as i32),
+            global_type: ir::types::I64,
+            flags,
+        };
     }
+    func.stack_limit = Some(func.create_global_value(global));
+}
+
+/// Where `trap` is a trap of Cranelift's own, that one; else our number.
+pub(crate) fn trap_code(trap: Trap) -> TrapCode {
+    match trap {
+        Trap::StackOverflow => TrapCode::STACK_OVERFLOW,
+        Trap::MemoryOutOfBounds => TrapCode::HEAP_OUT_OF_BOUNDS,
+        Trap::IntegerOverflow => TrapCode::INTEGER_OVERFLOW,
+        Trap::IntegerDivisionByZero => TrapCode::INTEGER_DIVISION_BY_ZERO,
+        Trap::BadConversionToInteger => TrapCode::BAD_CONVERSION_TO_INTEGER,
+        other => TrapCode::unwrap_user(other as u8),
+    }
+}
+
+/// The inverse of [`trap_code`].
+fn trap_of(code: TrapCode) -> Option<Trap> {
+    match code {
+        TrapCode::STACK_OVERFLOW => Some(Trap::StackOverflow),
+        TrapCode::HEAP_OUT_OF_BOUNDS => Some(Trap::MemoryOutOfBounds),
+        TrapCode::INTEGER_OVERFLOW => Some(Trap::IntegerOverflow),
+        TrapCode::INTEGER_DIVISION_BY_ZERO => Some(Trap::IntegerDivisionByZero),
+        TrapCode::BAD_CONVERSION_TO_INTEGER => Some(Trap::BadConversionToInteger),
+        other => Trap::from_u8(other.as_raw().get()),
+    }
+}
+
+/// Compiles the function in `ctx` and takes what became of it.
+///
+/// # Errors
+/// If it is too large; and `ErrorKind::Bug` if the code would need something at load that
+/// artifacts do not have.
+pub(crate) fn finish(ctx: &mut Context, isa: &dyn TargetIsa) -> Result<CompiledCode> {
+    // The control plane is for fuzzing: the default one leaves the code alone.
+    ctx.compile(isa, &mut ControlPlane::default()).map_err(|error| match error.inner {
+        CodegenError::ImplLimitExceeded | CodegenError::CodeTooLarge => {
+            Error::with_kind(ErrorKind::Limit, "the function is too large to be compiled")
+        }
+        CodegenError::Verifier(errors) => bug(format!("code is ill-formed: {errors}")),
+        other => bug(other),
+    })?;
+    let compiled = ctx.compiled_code().ok_or_else(|| bug("there is no code"))?;
+    Ok(CompiledCode {
+        code: compiled.code_buffer().into(),
+        align: compiled.buffer.alignment,
+        relocs: relocs(ctx, compiled)?,
+        sites: sites(ctx, compiled)?,
+    })
+}
+
+fn bug(message: impl std::fmt::Display) -> Error {
+    Error::with_kind(ErrorKind::Bug, message)
+}
+
+fn relocs(ctx: &Context, compiled: &cranelift_codegen::CompiledCode) -> Result<Box<[Reloc]>> {
+    let names = ctx.func.params.user_named_funcs();
+    let reloc = |reloc: &cranelift_codegen::FinalizedMachReloc| {
+        let kind = match reloc.kind {
+            binemit::Reloc::X86CallPCRel4 => RelocKind::X86CallRel32,
+            binemit::Reloc::Arm64Call => RelocKind::Aarch64Call26,
+            other => return Err(bug(format!("code needs a relocation of kind {other}"))),
+        };
+        let FinalizedRelocTarget::ExternalName(ir::ExternalName::User(name)) = &reloc.target else {
+            return Err(bug(format!("code calls {:?}", reloc.target)));
+        };
+        let name = &names[*name];
+        let target = match name.namespace {
+            NAME_FUNC => CallTarget::Func(FuncIndex::new(name.index)),
+            NAME_BUILTIN => match Builtin::ALL.get(name.index as usize) {
+                Some(builtin) => CallTarget::Builtin(*builtin),
+                None => return Err(bug(format!("code calls builtin {}", name.index))),
+            },
+            _ => return Err(bug(format!("code calls {name}"))),
+        };
+        Ok(Reloc { at: reloc.offset, kind, target, addend: reloc.addend })
+    };
+    compiled.buffer.relocs().iter().map(reloc).collect()
+}
+
+fn sites(ctx: &Context, compiled: &cranelift_codegen::CompiledCode) -> Result<Box<[Site]>> {
+    // Of trampolines nothing has a place in the module.
+    let base = ctx.func.params.base_srcloc();
+    let base = if base.is_default() { 0 } else { base.bits() };
+    // Ranges ascend and do not overlap; where there is none, what happens belongs to the prologue.
+    let srclocs = compiled.buffer.get_srclocs_sorted();
+    let wasm_offset = |pc: u32| {
+        let at = srclocs.partition_point(|s| s.end <= pc);
+        match srclocs.get(at) {
+            Some(s) if s.start <= pc && !s.loc.is_default() => s.loc.bits(),
+            _ => base,
+        }
+    };
+    let buffer = &compiled.buffer;
+    let mut sites = Vec::with_capacity(buffer.traps().len() + buffer.call_sites().count());
+    for trap in buffer.traps() {
+        let code = trap_of(trap.code);
+        let code = code.ok_or_else(|| bug(format!("code traps with {}", trap.code)))?;
+        let wasm_offset = wasm_offset(trap.offset);
+        sites.push(Site { pc: trap.offset, wasm_offset, trap: Some(code) });
+    }
+    for call in buffer.call_sites() {
+        // The address behind a call belongs to what comes next, the byte before it to the call.
+        let wasm_offset = wasm_offset(call.ret_addr.saturating_sub(1));
+        sites.push(Site { pc: call.ret_addr, wasm_offset, trap: None });
+    }
+    sites.sort_by_key(|site| (site.pc, site.trap.map(|trap| trap as u8)));
+    Ok(sites.into())
 }

@@ -1,1 +1,341 @@
 //! WebAssembly's operators as CLIF, a file for each family.
+//!
+//! [`body`] walks a function's operators; [`Translator`] is the state that the families share.
+//! Code that cannot be reached is validated but not translated: behind an unconditional branch
+//! only the nesting of blocks is followed, up to an `end` or `else` that can be reached again.
+
+pub(crate) mod bulk;
+pub(crate) mod call;
+pub(crate) mod control;
+pub(crate) mod memory;
+pub(crate) mod numeric;
+pub(crate) mod reference;
+pub(crate) mod simd;
+pub(crate) mod table;
+pub(crate) mod variable;
+
+#[cfg(test)]
+mod tests;
+
+use super::function::{ModuleEnv, source_bits, trap_code};
+use crate::Trap;
+use crate::abi::builtins::Builtin;
+use crate::error::{Error, ErrorKind, Result};
+use crate::wasm::index::{FuncIndex, SigIndex};
+use cranelift_codegen::ir::{self, AliasRegionData, InstBuilder, MemFlagsData, types};
+use cranelift_frontend::{FunctionBuilder, Variable};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use wasmparser::{
+    FuncValidator, FunctionBody, Operator, OperatorsReader, ValType, ValidatorResources,
+};
+
+/// The state of one function's translation.
+pub(crate) struct Translator<'a, 'f> {
+    pub(crate) env: &'a ModuleEnv<'a>,
+    pub(crate) builder: FunctionBuilder<'f>,
+    pub(crate) func: FuncIndex,
+    /// The operand stack. A `v128` is `I8X16`, or another vector type until its next use as such:
+    /// take it with `pop_v128`, and see [`canonical`](Translator::canonical).
+    pub(crate) stack: Vec<ir::Value>,
+    /// The function's own vmctx.
+    pub(crate) vmctx: ir::Value,
+    pub(crate) flags: Flags,
+    control: control::Control,
+    // What was declared in this function so far. Never iterated, so that the order of hashing
+    // does not show.
+    signatures: HashMap<SigIndex, ir::SigRef>,
+    functions: HashMap<FuncIndex, ir::FuncRef>,
+    walks: HashMap<Builtin, ir::FuncRef>,
+    leaves: HashMap<Builtin, ir::SigRef>,
+}
+
+/// What loads and stores promise, by what they touch.
+///
+/// The alias regions are few and coarse: different ones never overlap, and that a mistake here
+/// shows in nothing but wrong results is a reason to have no more of them than are worth it.
+pub(crate) struct Flags {
+    /// Constant as long as the function runs, and there wherever the function could look: such
+    /// loads are values to the optimiser, to be shared and moved.
+    pub(crate) constant: MemFlagsData,
+    /// Bases and lengths that change when something grows.
+    pub(crate) vmctx: MemFlagsData,
+    pub(crate) global: MemFlagsData,
+    /// Elements of tables. Traps as an access out of bounds: what is out of bounds is read at
+    /// address 0.
+    pub(crate) table: MemFlagsData,
+    /// Linear memory. Traps as an access out of bounds.
+    pub(crate) memory: MemFlagsData,
+    /// The fields of a function reference, which never change once there is a pointer to it. Not
+    /// to be moved, since before that they do.
+    pub(crate) func_ref: MemFlagsData,
+}
+
+impl Flags {
+    fn new(func: &mut ir::Function) -> Self {
+        let mut next = 0;
+        let mut region = |description: &'static str| {
+            next += 1;
+            let data = AliasRegionData { user_id: next, description: Cow::Borrowed(description) };
+            Some(func.dfg.alias_regions.insert(data))
+        };
+        let little = MemFlagsData::new().with_endianness(ir::Endianness::Little);
+        let trusted = little.with_notrap().with_aligned();
+        let (vmctx, global) = (region("vmctx"), region("globals"));
+        let (table, memory) = (region("tables"), region("memories"));
+        Flags {
+            constant: trusted.with_readonly().with_can_move(),
+            vmctx: trusted.with_alias_region(vmctx),
+            global: trusted.with_alias_region(global),
+            table: little
+                .with_aligned()
+                .with_trap_code(Some(trap_code(Trap::TableOutOfBounds)))
+                .with_alias_region(table),
+            memory: little
+                .with_trap_code(Some(trap_code(Trap::MemoryOutOfBounds)))
+                .with_alias_region(memory),
+            func_ref: trusted.with_readonly(),
+        }
+    }
+}
+
+/// Translates `body`, the body of `func`, into the function of `builder`, and validates it.
+///
+/// # Errors
+/// If the body is invalid, uses something unsupported, or exceeds a limit.
+pub(crate) fn body(
+    env: &ModuleEnv<'_>,
+    mut builder: FunctionBuilder<'_>,
+    func: FuncIndex,
+    body: &FunctionBody<'_>,
+    validator: &mut FuncValidator<ValidatorResources>,
+) -> Result<()> {
+    // With the last offset all of them fit.
+    source_bits(body.range().end)?;
+    let mut reader = body.get_binary_reader();
+    validator.read_locals(&mut reader).map_err(invalid)?;
+    reader.set_features(*validator.features());
+
+    let flags = Flags::new(builder.func);
+    let entry = builder.create_block();
+    builder.append_block_params_for_function_params(entry);
+    builder.switch_to_block(entry);
+    builder.seal_block(entry);
+    builder.set_srcloc(ir::SourceLoc::new(body.range().start as u32));
+    let vmctx = builder.block_params(entry)[0];
+    let mut t = Translator {
+        env,
+        builder,
+        func,
+        stack: Vec::new(),
+        vmctx,
+        flags,
+        control: control::Control::default(),
+        signatures: HashMap::new(),
+        functions: HashMap::new(),
+        walks: HashMap::new(),
+        leaves: HashMap::new(),
+    };
+    declare_locals(&mut t, entry, body)?;
+    control::enter_function(&mut t);
+
+    let mut operators = OperatorsReader::new(reader);
+    while !operators.eof() {
+        let (op, offset) = operators.read_with_offset().map_err(invalid)?;
+        validator.op(offset, &op).map_err(invalid)?;
+        t.builder.set_srcloc(ir::SourceLoc::new(offset as u32));
+        operator(&mut t, &op, offset)?;
+    }
+    operators.finish().map_err(invalid)?;
+    t.builder.finalize(env.isa.frontend_config());
+    Ok(())
+}
+
+/// The variables of a function: one a local, parameters first, numbered as in wasm.
+fn declare_locals(
+    t: &mut Translator<'_, '_>,
+    entry: ir::Block,
+    body: &FunctionBody<'_>,
+) -> Result<()> {
+    // The first two are the callee's and the caller's vmctx.
+    for i in 2..t.builder.block_params(entry).len() {
+        let value = t.builder.block_params(entry)[i];
+        let local = t.builder.declare_var(t.value_type(value));
+        t.builder.def_var(local, value);
+    }
+    let locals = body.get_locals_reader().map_err(invalid)?;
+    let mut zeros: Vec<(ir::Type, ir::Value)> = Vec::new();
+    for declaration in locals {
+        let (count, ty) = declaration.map_err(invalid)?;
+        let ty = clif_type(ty).ok_or_else(|| {
+            let message = format!("locals of type {ty} are not supported");
+            Error::module(ErrorKind::Unsupported, body.range().start, message)
+        })?;
+        let zero = match zeros.iter().find(|(t, _)| *t == ty) {
+            Some((_, zero)) => *zero,
+            None => {
+                let zero = t.zero(ty);
+                zeros.push((ty, zero));
+                zero
+            }
+        };
+        // The validator has bounded the sum.
+        for _ in 0..count {
+            let local = t.builder.declare_var(ty);
+            t.builder.def_var(local, zero);
+        }
+    }
+    Ok(())
+}
+
+/// Translates `op`, which is valid at this place.
+///
+/// # Errors
+/// If the operator is not supported, or exceeds a limit.
+pub(crate) fn operator(t: &mut Translator<'_, '_>, op: &Operator<'_>, offset: u64) -> Result<()> {
+    if !t.control.reachable() {
+        control::unreachable(t, op);
+        return Ok(());
+    }
+    let taken = variable::translate(t, op)
+        || numeric::translate(t, op)?
+        || memory::translate(t, op)
+        || control::translate(t, op, offset)?
+        || call::translate(t, op)
+        || reference::translate(t, op)
+        || table::translate(t, op)
+        || bulk::translate(t, op)
+        || simd::translate(t, op)?;
+    if taken {
+        return Ok(());
+    }
+    // Operators show their fields as well, which are nobody's business here.
+    let name = format!("{op:?}");
+    let name = name.split([' ', '{', '(']).next().unwrap_or_default();
+    let message = format!("the operator {name} is not supported");
+    Err(Error::module(ErrorKind::Unsupported, offset, message))
+}
+
+/// The validator's, or reader's, error as ours.
+fn invalid(error: wasmparser::Error) -> Error {
+    Error::module(ErrorKind::Invalid, error.offset(), error.message())
+}
+
+/// How a value of type `ty` is kept in code; `None` if it is of no type that we have.
+pub(crate) fn clif_type(ty: ValType) -> Option<ir::Type> {
+    Some(match ty {
+        ValType::I32 => types::I32,
+        ValType::I64 => types::I64,
+        ValType::F32 => types::F32,
+        ValType::F64 => types::F64,
+        ValType::V128 => types::I8X16,
+        ValType::Ref(ty) => reference::clif_type(ty.heap_type())?,
+    })
+}
+
+impl Translator<'_, '_> {
+    /// Pushes a value.
+    pub(crate) fn push(&mut self, value: ir::Value) {
+        self.stack.push(value);
+    }
+
+    /// Pops a value. The body is validated, so there is one.
+    pub(crate) fn pop(&mut self) -> ir::Value {
+        self.stack.pop().expect("validated code never pops an empty stack")
+    }
+
+    /// Pops two values, the deeper one first.
+    pub(crate) fn pop2(&mut self) -> (ir::Value, ir::Value) {
+        let second = self.pop();
+        (self.pop(), second)
+    }
+
+    /// Pops three values, the deepest first.
+    pub(crate) fn pop3(&mut self) -> (ir::Value, ir::Value, ir::Value) {
+        let third = self.pop();
+        let (first, second) = self.pop2();
+        (first, second, third)
+    }
+
+    pub(crate) fn value_type(&self, value: ir::Value) -> ir::Type {
+        self.builder.func.dfg.value_type(value)
+    }
+
+    /// The same value in the type that it has in locals, arguments and results: a `v128` as
+    /// `I8X16`.
+    pub(crate) fn canonical(&mut self, value: ir::Value) -> ir::Value {
+        let ty = self.value_type(value);
+        if !ty.is_vector() || ty == types::I8X16 {
+            return value;
+        }
+        let flags = MemFlagsData::new().with_endianness(ir::Endianness::Little);
+        self.builder.ins().bitcast(types::I8X16, flags, value)
+    }
+
+    /// Makes the top `count` values canonical where they are.
+    fn canonical_top(&mut self, count: usize) {
+        for i in self.stack.len() - count..self.stack.len() {
+            self.stack[i] = self.canonical(self.stack[i]);
+        }
+    }
+
+    /// The zero of type `ty`, which is also null.
+    fn zero(&mut self, ty: ir::Type) -> ir::Value {
+        if ty.is_vector() {
+            let zero = self.builder.func.dfg.constants.insert([0; 16].as_slice().into());
+            return self.builder.ins().vconst(ty, zero);
+        }
+        match ty {
+            types::F32 => self.builder.ins().f32const(0.0),
+            types::F64 => self.builder.ins().f64const(0.0),
+            _ => self.builder.ins().iconst(ty, 0),
+        }
+    }
+
+    /// The number that `value` always is, if that is plain to see.
+    fn constant(&self, value: ir::Value) -> Option<u64> {
+        let dfg = &self.builder.func.dfg;
+        let value = dfg.resolve_aliases(value);
+        let inst = dfg.value_def(value).inst()?;
+        match dfg.insts[inst] {
+            ir::InstructionData::UnaryImm { opcode: ir::Opcode::Iconst, imm } => {
+                let bits = imm.bits().cast_unsigned();
+                let unused = 64 - dfg.value_type(value).bits();
+                Some(bits << unused >> unused)
+            }
+            _ => None,
+        }
+    }
+
+    /// A constant of the vmctx.
+    pub(crate) fn load_constant(&mut self, ty: ir::Type, offset: u32) -> ir::Value {
+        // The whole vmctx is within reach of an i32: see `Layout::new`.
+        self.builder.ins().load(ty, self.flags.constant, self.vmctx, offset as i32)
+    }
+
+    /// Always traps. What comes behind it is translated on, as code that cannot be reached.
+    fn trap_here(&mut self, trap: Trap) {
+        self.builder.ins().trap(trap_code(trap));
+        let behind = self.builder.create_block();
+        self.builder.seal_block(behind);
+        self.builder.switch_to_block(behind);
+    }
+
+    /// An index or length as `i64`, zero-extended unless it is one already.
+    fn extend(&mut self, value: ir::Value) -> ir::Value {
+        if self.value_type(value) == types::I64 {
+            return value;
+        }
+        self.builder.ins().uextend(types::I64, value)
+    }
+
+    /// The inverse of `extend`: as the index type of a 64-bit or 32-bit memory or table.
+    fn reduce(&mut self, value: ir::Value, is_64: bool) -> ir::Value {
+        if is_64 { value } else { self.builder.ins().ireduce(types::I32, value) }
+    }
+}
+
+/// The variable of a local.
+fn local(index: u32) -> Variable {
+    Variable::from_u32(index)
+}

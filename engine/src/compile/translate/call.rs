@@ -1,0 +1,195 @@
+//! Calls: of functions, through tables, and of builtins.
+
+use super::{Translator, table};
+use crate::Trap;
+use crate::abi::builtins::{Builtin, for_each_builtin};
+use crate::abi::vmctx::{PTR, fixed, func_import, func_ref};
+use crate::compile::function::{NAME_BUILTIN, NAME_FUNC, trap_code};
+use crate::compile::isa::{host_call_conv, wasm_signature};
+use crate::wasm::index::{FuncIndex, SigIndex};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{self, AbiParam, InstBuilder, types};
+use cranelift_codegen::isa::CallConv;
+use wasmparser::Operator as Op;
+
+/// Translates `op` if it is one of the operators of this file; says whether it was.
+pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
+    match *op {
+        Op::Call { function_index } => direct(t, FuncIndex::new(function_index)),
+        Op::CallIndirect { type_index, table_index } => {
+            indirect(t, t.env.info.types[type_index as usize], table_index);
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn direct(t: &mut Translator<'_, '_>, func: FuncIndex) {
+    let info = t.env.info;
+    let sig = info.functions[func.index()];
+    if info.defined_func(func).is_some() {
+        let callee = defined(t, func, sig);
+        let args = arguments(t, sig, t.vmctx);
+        let call = t.builder.ins().call(callee, &args);
+        push_results(t, call);
+    } else {
+        let import = t.env.layout.imported_function(func.as_u32());
+        let code = t.load_constant(types::I64, import + func_import::CODE);
+        let vmctx = t.load_constant(types::I64, import + func_import::VMCTX);
+        let signature = signature(t, sig);
+        let args = arguments(t, sig, vmctx);
+        let call = t.builder.ins().call_indirect(signature, code, &args);
+        push_results(t, call);
+    }
+}
+
+/// The index was popped last, so it lies on top of the arguments.
+fn indirect(t: &mut Translator<'_, '_>, sig: SigIndex, table: u32) {
+    let index = t.pop();
+    let callee = table::get_function(t, table, index);
+
+    // One load says whether there is a function at all, since address 16 is never mapped, and of
+    // which type it is.
+    let null = Some(trap_code(Trap::IndirectCallToNull));
+    let flags = t.flags.func_ref.with_trap_code(null);
+    let found = t.builder.ins().load(types::I32, flags, callee, func_ref::TYPE_ID as i32);
+    let ids = t.load_constant(types::I64, fixed::TYPE_IDS);
+    let offset = i64::from(sig.as_u32()) * 4;
+    let (ids, offset) = match i32::try_from(offset) {
+        Ok(offset) => (ids, offset),
+        Err(_) => (t.builder.ins().iadd_imm_s(ids, offset), 0),
+    };
+    let expected = t.builder.ins().load(types::I32, t.flags.constant, ids, offset);
+    let same = t.builder.ins().icmp(IntCC::Equal, found, expected);
+    t.builder.ins().trapz(same, trap_code(Trap::BadSignature));
+
+    let flags = t.flags.func_ref;
+    let code = t.builder.ins().load(types::I64, flags, callee, func_ref::CODE as i32);
+    let vmctx = t.builder.ins().load(types::I64, flags, callee, func_ref::VMCTX as i32);
+    let signature = signature(t, sig);
+    let args = arguments(t, sig, vmctx);
+    let call = t.builder.ins().call_indirect(signature, code, &args);
+    push_results(t, call);
+}
+
+/// Pops the arguments of a call; in front of them come the callee's vmctx and ours.
+fn arguments(t: &mut Translator<'_, '_>, sig: SigIndex, callee: ir::Value) -> Vec<ir::Value> {
+    let count = t.env.info.signatures.get(sig).params.len();
+    t.canonical_top(count);
+    let first = t.stack.len() - count;
+    let mut args = Vec::with_capacity(count + 2);
+    args.extend([callee, t.vmctx]);
+    args.extend(t.stack.drain(first..));
+    args
+}
+
+fn push_results(t: &mut Translator<'_, '_>, call: ir::Inst) {
+    t.stack.extend_from_slice(t.builder.func.dfg.inst_results(call));
+}
+
+fn signature(t: &mut Translator<'_, '_>, sig: SigIndex) -> ir::SigRef {
+    if let Some(known) = t.signatures.get(&sig) {
+        return *known;
+    }
+    let clif = wasm_signature(t.env.isa, t.env.info.signatures.get(sig));
+    let imported = t.builder.import_signature(clif);
+    t.signatures.insert(sig, imported);
+    imported
+}
+
+fn defined(t: &mut Translator<'_, '_>, func: FuncIndex, sig: SigIndex) -> ir::FuncRef {
+    if let Some(known) = t.functions.get(&func) {
+        return *known;
+    }
+    let signature = signature(t, sig);
+    let imported = import(t, NAME_FUNC, func.as_u32(), signature);
+    t.functions.insert(func, imported);
+    imported
+}
+
+fn import(t: &mut Translator<'_, '_>, namespace: u32, index: u32, sig: ir::SigRef) -> ir::FuncRef {
+    let name = ir::UserExternalName::new(namespace, index);
+    let name = t.builder.func.declare_imported_user_function(name);
+    t.builder.import_function(ir::ExtFuncData {
+        name: ir::ExternalName::user(name),
+        signature: sig,
+        // Whatever is called by name is in the same text.
+        colocated: true,
+        patchable: false,
+    })
+}
+
+/// Calls a builtin through its trampoline, which raises when it has to.
+pub(crate) fn walking_builtin(
+    t: &mut Translator<'_, '_>,
+    builtin: Builtin,
+    args: &[ir::Value],
+) -> Option<ir::Value> {
+    debug_assert!(builtin.walks());
+    let callee = match t.walks.get(&builtin) {
+        Some(known) => *known,
+        None => {
+            let signature = shape(builtin, CallConv::Tail, &[types::I64]);
+            let signature = t.builder.import_signature(signature);
+            let imported = import(t, NAME_BUILTIN, builtin as u32, signature);
+            t.walks.insert(builtin, imported);
+            imported
+        }
+    };
+    let mut all = Vec::with_capacity(args.len() + 1);
+    all.push(t.vmctx);
+    all.extend_from_slice(args);
+    let call = t.builder.ins().call(callee, &all);
+    t.builder.func.dfg.inst_results(call).first().copied()
+}
+
+/// Calls a builtin that neither walks the stack nor traps.
+pub(crate) fn leaf_builtin(
+    t: &mut Translator<'_, '_>,
+    builtin: Builtin,
+    args: &[ir::Value],
+) -> Option<ir::Value> {
+    debug_assert!(!builtin.walks());
+    let signature = match t.leaves.get(&builtin) {
+        Some(known) => *known,
+        None => {
+            let signature = shape(builtin, host_call_conv(t.env.isa), &[]);
+            let imported = t.builder.import_signature(signature);
+            t.leaves.insert(builtin, imported);
+            imported
+        }
+    };
+    let builtins = t.load_constant(types::I64, fixed::BUILTINS);
+    const { assert!(Builtin::ALL.len() as u32 * PTR <= i32::MAX as u32) };
+    let offset = builtin.offset() as i32;
+    let code = t.builder.ins().load(types::I64, t.flags.constant, builtins, offset);
+    let call = t.builder.ins().call_indirect(signature, code, args);
+    t.builder.func.dfg.inst_results(call).first().copied()
+}
+
+macro_rules! shapes {
+    (@type i32) => { types::I32 };
+    (@type i64) => { types::I64 };
+    (@type f32) => { types::F32 };
+    (@type f64) => { types::F64 };
+    // The trampoline has looked at these; nothing comes back.
+    (@result bool) => { None };
+    (@result never) => { None };
+    (@result none) => { None };
+    (@result size) => { Some(types::I64) };
+    (@result ptr) => { Some(types::I64) };
+    (@result $ty:ident) => { Some(shapes!(@type $ty)) };
+    ($($(#[$doc:meta])* $class:ident $name:ident($($arg:ident: $ty:ident),*) -> $ret:ident;)*) => {
+        /// The signature of a builtin as code calls it: `first`, then its arguments.
+        fn shape(builtin: Builtin, conv: CallConv, first: &[ir::Type]) -> ir::Signature {
+            let (params, result): (&[ir::Type], Option<ir::Type>) = match builtin {
+                $(Builtin::$name => (&[$(shapes!(@type $ty)),*], shapes!(@result $ret)),)*
+            };
+            let mut signature = ir::Signature::new(conv);
+            signature.params.extend(first.iter().chain(params).copied().map(AbiParam::new));
+            signature.returns.extend(result.map(AbiParam::new));
+            signature
+        }
+    };
+}
+for_each_builtin!(shapes);

@@ -1,0 +1,396 @@
+//! Blocks and branches.
+//!
+//! A frame's continuation is a CLIF block of its own only if something branches to it: most
+//! blocks of a module end by falling through, and many are never left otherwise. Frames live in a
+//! vector, so that nesting costs no stack of ours.
+
+use super::Translator;
+use crate::Trap;
+use crate::compile::function::trap_code;
+use crate::compile::isa::value_type;
+use crate::error::{Error, ErrorKind, Result};
+use crate::wasm::index::SigIndex;
+use cranelift_codegen::ir::{self, BlockArg, InstBuilder};
+use cranelift_codegen::packed_option::PackedOption;
+use wasmparser::{BlockType, BrTable, Operator as Op};
+
+/// Most targets of one `br_table`: what the branches of every target reach for sure. Neither
+/// Cranelift nor the validator has a limit of its own.
+const MAX_BR_TABLE_TARGETS: u32 = 65_520;
+
+/// The blocks that are open, and whether code is reachable.
+#[derive(Default)]
+pub(super) struct Control {
+    frames: Vec<Frame>,
+    unreachable: bool,
+    /// Blocks that were opened in unreachable code and not ended yet.
+    skipped: u32,
+    /// Arguments of the branch at hand; here to keep the allocation.
+    args: Vec<BlockArg>,
+}
+
+impl Control {
+    pub(super) fn reachable(&self) -> bool {
+        !self.unreachable
+    }
+
+    fn frame(&self, depth: u32) -> usize {
+        self.frames.len() - 1 - depth as usize
+    }
+}
+
+struct Frame {
+    kind: Kind,
+    ty: Type,
+    /// Height of the operand stack below the parameters.
+    height: usize,
+    /// What comes behind the `end`, once something branches there.
+    following: PackedOption<ir::Block>,
+    /// The block that passes arguments on to the label, while a `br_table` is translated.
+    edge: PackedOption<ir::Block>,
+}
+
+enum Kind {
+    Block,
+    Loop {
+        header: ir::Block,
+    },
+    /// Before the `else`.
+    If {
+        /// Where it goes on if the condition does not hold.
+        otherwise: ir::Block,
+        params: Vec<ir::Value>,
+    },
+    Else,
+}
+
+#[derive(Clone, Copy)]
+enum Type {
+    Empty,
+    Result(ir::Type),
+    Function(SigIndex),
+}
+
+impl Type {
+    fn params(self, t: &Translator<'_, '_>) -> usize {
+        match self {
+            Type::Empty | Type::Result(_) => 0,
+            Type::Function(sig) => t.env.info.signatures.get(sig).params.len(),
+        }
+    }
+
+    fn results(self, t: &Translator<'_, '_>) -> usize {
+        match self {
+            Type::Empty => 0,
+            Type::Result(_) => 1,
+            Type::Function(sig) => t.env.info.signatures.get(sig).results.len(),
+        }
+    }
+}
+
+/// Opens the frame of the function itself, whose label is its return.
+pub(super) fn enter_function(t: &mut Translator<'_, '_>) {
+    let ty = Type::Function(t.env.info.functions[t.func.index()]);
+    push_frame(t, Kind::Block, ty, 0);
+}
+
+fn push_frame(t: &mut Translator<'_, '_>, kind: Kind, ty: Type, height: usize) {
+    let (following, edge) = (None.into(), None.into());
+    t.control.frames.push(Frame { kind, ty, height, following, edge });
+}
+
+/// Follows `op` through code that cannot be reached.
+pub(super) fn unreachable(t: &mut Translator<'_, '_>, op: &Op<'_>) {
+    match op {
+        Op::Block { .. } | Op::Loop { .. } | Op::If { .. } => t.control.skipped += 1,
+        Op::End if t.control.skipped > 0 => t.control.skipped -= 1,
+        Op::End => end(t),
+        Op::Else if t.control.skipped == 0 => otherwise(t),
+        _ => {}
+    }
+}
+
+/// Translates `op` if it is one of the operators of this file; says whether it was.
+pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>, offset: u64) -> Result<bool> {
+    match op {
+        Op::Nop => {}
+        Op::Unreachable => {
+            t.builder.ins().trap(trap_code(Trap::UnreachableCodeReached));
+            t.control.unreachable = true;
+        }
+        Op::Block { blockty } => {
+            let ty = block_type(t, *blockty, offset)?;
+            let height = t.stack.len() - ty.params(t);
+            push_frame(t, Kind::Block, ty, height);
+        }
+        Op::Loop { blockty } => {
+            let ty = block_type(t, *blockty, offset)?;
+            enter_loop(t, ty);
+        }
+        Op::If { blockty } => {
+            let ty = block_type(t, *blockty, offset)?;
+            enter_if(t, ty);
+        }
+        Op::Else => otherwise(t),
+        Op::End => end(t),
+        Op::Br { relative_depth } => {
+            branch(t, *relative_depth);
+            t.control.unreachable = true;
+        }
+        Op::BrIf { relative_depth } => branch_if(t, *relative_depth),
+        Op::BrTable { targets } => {
+            branch_table(t, targets, offset)?;
+            t.control.unreachable = true;
+        }
+        Op::Return => {
+            return_(t);
+            t.control.unreachable = true;
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn block_type(t: &Translator<'_, '_>, ty: BlockType, offset: u64) -> Result<Type> {
+    match ty {
+        BlockType::Empty => Ok(Type::Empty),
+        BlockType::Type(ty) => match super::clif_type(ty) {
+            Some(ty) => Ok(Type::Result(ty)),
+            None => {
+                let message = format!("blocks of type {ty} are not supported");
+                Err(Error::module(ErrorKind::Unsupported, offset, message))
+            }
+        },
+        BlockType::FuncType(index) => Ok(Type::Function(t.env.info.types[index as usize])),
+    }
+}
+
+fn enter_loop(t: &mut Translator<'_, '_>, ty: Type) {
+    let count = ty.params(t);
+    let height = t.stack.len() - count;
+    let header = t.builder.create_block();
+    t.canonical_top(count);
+    for i in height..t.stack.len() {
+        let ty = t.value_type(t.stack[i]);
+        t.builder.append_block_param(header, ty);
+    }
+    jump(t, header, count);
+    continue_with_params(t, header, height);
+    // Sealed at its end: until then, branches back may come.
+    push_frame(t, Kind::Loop { header }, ty, height);
+}
+
+fn enter_if(t: &mut Translator<'_, '_>, ty: Type) {
+    let condition = t.pop();
+    let height = t.stack.len() - ty.params(t);
+    let params = t.stack[height..].to_vec();
+    let (then, otherwise) = (t.builder.create_block(), t.builder.create_block());
+    // Neither takes arguments: what is on the stack here is as good in both.
+    t.builder.ins().brif(condition, then, &[], otherwise, &[]);
+    t.builder.seal_block(then);
+    t.builder.seal_block(otherwise);
+    t.builder.switch_to_block(then);
+    push_frame(t, Kind::If { otherwise, params }, ty, height);
+}
+
+/// `else`: closes the first arm.
+fn otherwise(t: &mut Translator<'_, '_>) {
+    if t.control.reachable() {
+        jump_label(t, 0);
+    }
+    let frame = t.control.frames.last_mut().expect("validated: `else` is within an `if`");
+    let height = frame.height;
+    let Kind::If { otherwise, params } = std::mem::replace(&mut frame.kind, Kind::Else) else {
+        unreachable!("validated: `else` ends the first arm of an `if`");
+    };
+    t.control.unreachable = false;
+    t.builder.switch_to_block(otherwise);
+    t.stack.truncate(height);
+    t.stack.extend(params);
+}
+
+fn end(t: &mut Translator<'_, '_>) {
+    let frame = t.control.frames.last_mut().expect("validated: `end` closes a block");
+    match std::mem::replace(&mut frame.kind, Kind::Else) {
+        Kind::Block | Kind::Else => {}
+        Kind::Loop { header } => t.builder.seal_block(header),
+        Kind::If { otherwise, params } => empty_else(t, otherwise, params),
+    }
+    let frame = t.control.frames.pop().expect("there is one, as above");
+    if let Some(following) = frame.following.expand() {
+        if t.control.reachable() {
+            let results = frame.ty.results(t);
+            jump(t, following, results);
+        }
+        t.builder.seal_block(following);
+        t.control.unreachable = false;
+        continue_with_params(t, following, frame.height);
+    }
+    if t.control.unreachable {
+        t.stack.truncate(frame.height);
+    } else if t.control.frames.is_empty() {
+        return_values(t, frame.ty);
+    }
+}
+
+/// The `if` in the innermost frame ends without an `else`: if the condition does not hold, its
+/// parameters are its results.
+fn empty_else(t: &mut Translator<'_, '_>, otherwise: ir::Block, params: Vec<ir::Value>) {
+    let frame = t.control.frames.last().expect("the `if`");
+    let height = frame.height;
+    if params.is_empty() && frame.following.is_none() {
+        // Nothing to pass on and nobody else who goes there: the way around is the way out.
+        if t.control.reachable() {
+            t.builder.ins().jump(otherwise, &[]);
+        }
+    } else if t.control.reachable() {
+        jump_label(t, 0);
+    }
+    t.control.unreachable = false;
+    t.builder.switch_to_block(otherwise);
+    t.stack.truncate(height);
+    t.stack.extend(params);
+}
+
+/// Goes on in `block`, with its parameters on the stack.
+fn continue_with_params(t: &mut Translator<'_, '_>, block: ir::Block, height: usize) {
+    t.builder.switch_to_block(block);
+    t.stack.truncate(height);
+    t.stack.extend_from_slice(t.builder.block_params(block));
+}
+
+/// The block that a branch to `depth` goes to, and how many values it takes there.
+fn label(t: &mut Translator<'_, '_>, depth: u32) -> (ir::Block, usize) {
+    let index = t.control.frame(depth);
+    let frame = &t.control.frames[index];
+    let ty = frame.ty;
+    if let Kind::Loop { header } = frame.kind {
+        return (header, ty.params(t));
+    }
+    if let Some(following) = frame.following.expand() {
+        return (following, ty.results(t));
+    }
+    let following = t.builder.create_block();
+    t.control.frames[index].following = following.into();
+    match ty {
+        Type::Empty => {}
+        Type::Result(ty) => {
+            t.builder.append_block_param(following, ty);
+        }
+        Type::Function(sig) => {
+            for ty in &t.env.info.signatures.get(sig).results {
+                t.builder.append_block_param(following, value_type(*ty));
+            }
+        }
+    }
+    (following, ty.results(t))
+}
+
+/// The top `count` values as arguments of a branch. Give the vector back.
+fn take_args(t: &mut Translator<'_, '_>, count: usize) -> Vec<BlockArg> {
+    t.canonical_top(count);
+    let mut args = std::mem::take(&mut t.control.args);
+    args.clear();
+    args.extend(t.stack[t.stack.len() - count..].iter().copied().map(BlockArg::Value));
+    args
+}
+
+/// Jumps with the top `count` values, which stay on the stack.
+fn jump(t: &mut Translator<'_, '_>, block: ir::Block, count: usize) {
+    let args = take_args(t, count);
+    t.builder.ins().jump(block, &args);
+    t.control.args = args;
+}
+
+fn jump_label(t: &mut Translator<'_, '_>, depth: u32) {
+    let (block, count) = label(t, depth);
+    jump(t, block, count);
+}
+
+fn branch(t: &mut Translator<'_, '_>, depth: u32) {
+    if t.control.frame(depth) == 0 {
+        return_(t);
+    } else {
+        jump_label(t, depth);
+    }
+}
+
+fn branch_if(t: &mut Translator<'_, '_>, depth: u32) {
+    let condition = t.pop();
+    let (block, count) = label(t, depth);
+    let args = take_args(t, count);
+    let next = t.builder.create_block();
+    t.builder.ins().brif(condition, block, &args, next, &[]);
+    t.control.args = args;
+    t.builder.seal_block(next);
+    t.builder.switch_to_block(next);
+}
+
+fn branch_table(t: &mut Translator<'_, '_>, targets: &BrTable<'_>, offset: u64) -> Result<()> {
+    if targets.len() > MAX_BR_TABLE_TARGETS {
+        let message = format!(
+            "br_table has {} targets, of which there may be {MAX_BR_TABLE_TARGETS}",
+            targets.len()
+        );
+        return Err(Error::module(ErrorKind::Limit, offset, message));
+    }
+    let index = t.pop();
+    if targets.is_empty() {
+        branch(t, targets.default());
+        return Ok(());
+    }
+    let mut edges = Vec::new();
+    let mut table = Vec::with_capacity(targets.len() as usize);
+    for depth in targets.targets() {
+        let depth = depth.map_err(super::invalid)?;
+        table.push(table_entry(t, depth, &mut edges));
+    }
+    let default = table_entry(t, targets.default(), &mut edges);
+    let table = t.builder.create_jump_table(ir::JumpTableData::new(default, &table));
+    t.builder.ins().br_table(index, table);
+    for (depth, edge) in edges {
+        let frame = t.control.frame(depth);
+        t.control.frames[frame].edge = None.into();
+        t.builder.seal_block(edge);
+        t.builder.switch_to_block(edge);
+        jump_label(t, depth);
+    }
+    Ok(())
+}
+
+/// An entry of a jump table. One that has to pass values goes through a block of its own, one a
+/// label, so that they are not written down once an entry.
+fn table_entry(
+    t: &mut Translator<'_, '_>,
+    depth: u32,
+    edges: &mut Vec<(u32, ir::Block)>,
+) -> ir::BlockCall {
+    let (block, count) = label(t, depth);
+    let mut target = block;
+    if count > 0 {
+        let frame = t.control.frame(depth);
+        target = t.control.frames[frame].edge.expand().unwrap_or_else(|| {
+            let edge = t.builder.create_block();
+            edges.push((depth, edge));
+            edge
+        });
+        t.control.frames[frame].edge = target.into();
+        // Branches come before the edge blocks, so this is the last place for a conversion that
+        // all of them share.
+        t.canonical_top(count);
+    }
+    t.builder.func.dfg.block_call(target, &[])
+}
+
+fn return_(t: &mut Translator<'_, '_>) {
+    let ty = t.control.frames.first().expect("the function's own frame is there").ty;
+    return_values(t, ty);
+}
+
+/// Returns the top values.
+fn return_values(t: &mut Translator<'_, '_>, ty: Type) {
+    let count = ty.results(t);
+    t.canonical_top(count);
+    let first = t.stack.len() - count;
+    t.builder.ins().return_(&t.stack[first..]);
+}

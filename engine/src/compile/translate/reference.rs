@@ -1,0 +1,56 @@
+//! References, and the operators of any type: `drop` and `select`.
+
+use super::{Translator, call};
+use crate::abi::builtins::Builtin;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{self, InstBuilder, types};
+use wasmparser::{AbstractHeapType, HeapType, Operator as Op};
+
+/// Translates `op` if it is one of the operators of this file; says whether it was.
+pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
+    match *op {
+        Op::Drop => {
+            t.pop();
+        }
+        Op::Select | Op::TypedSelect { .. } => {
+            let (first, second, condition) = t.pop3();
+            let (first, second) = (t.canonical(first), t.canonical(second));
+            let result = t.builder.ins().select(condition, first, second);
+            t.push(result);
+        }
+        Op::RefNull { hty } => {
+            let Some(ty) = clif_type(hty) else {
+                return false;
+            };
+            let null = t.builder.ins().iconst(ty, 0);
+            t.push(null);
+        }
+        Op::RefIsNull => {
+            let reference = t.pop();
+            let is_null = t.builder.ins().icmp_imm_u(IntCC::Equal, reference, 0);
+            let result = t.builder.ins().uextend(types::I32, is_null);
+            t.push(result);
+        }
+        Op::RefFunc { function_index } => {
+            let function = t.builder.ins().iconst(types::I32, i64::from(function_index));
+            let reference = call::walking_builtin(t, Builtin::ref_func, &[function]);
+            t.push(reference.expect("ref_func has a result"));
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// How a reference to `heap` is kept in code; `None` if we have no such references.
+pub(super) fn clif_type(heap: HeapType) -> Option<ir::Type> {
+    match heap {
+        HeapType::Abstract { shared: false, ty } => match ty {
+            // A pointer to a func_ref.
+            AbstractHeapType::Func => Some(types::I64),
+            // A handle into the store's heap.
+            AbstractHeapType::Extern => Some(types::I32),
+            _ => None,
+        },
+        _ => None,
+    }
+}
