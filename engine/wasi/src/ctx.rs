@@ -106,6 +106,24 @@ impl WasiCtxBuilder {
         self
     }
 
+    /// Gives the guest the host process's arguments, its own name first.
+    /// Those that are not UTF-8 are left out.
+    pub fn inherit_args(&mut self) -> &mut Self {
+        self.args.extend(std::env::args_os().filter_map(|arg| arg.into_string().ok()));
+        self
+    }
+
+    /// Gives the guest all of the host process's environment. Variables that
+    /// are not UTF-8 are left out.
+    pub fn inherit_env(&mut self) -> &mut Self {
+        for (name, value) in std::env::vars_os() {
+            if let (Some(name), Some(value)) = (name.to_str(), value.to_str()) {
+                self.env(name, value);
+            }
+        }
+        self
+    }
+
     /// Gives the guest the host's standard input, output and error.
     pub fn inherit_stdio(&mut self) -> &mut Self {
         self.inherit_stdin().inherit_stdout().inherit_stderr()
@@ -208,5 +226,13 @@ impl WasiCtxBuilder {
             table.insert(descriptor).expect("more preopened directories than descriptors");
         }
         WasiCtx { args: this.args, env: this.env, table, started: Instant::now() }
+    }
+
+    /// [`Self::build`], under the name that wasmtime-wasi has for it.
+    ///
+    /// # Panics
+    /// As [`Self::build`].
+    pub fn build_p1(&mut self) -> WasiCtx {
+        self.build()
     }
 }

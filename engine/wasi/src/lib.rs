@@ -39,6 +39,7 @@
 //! `fs`, `poll` and `socket`; none of these knows the engine.
 
 #![forbid(unsafe_code)]
+#![expect(clippy::too_many_arguments, reason = "the standard's signatures")]
 #![cfg_attr(
     not(test),
     expect(dead_code, reason = "the linker comes with the engine's host-function API")

@@ -220,3 +220,105 @@ fn sleep(fds: &mut [PollFd<'_>], wait: Option<Duration>) -> Result<(), Errno> {
         Err(err) => Err(err.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stdio::MemoryInputPipe;
+    use std::fs::File;
+    use std::io::Write;
+    use std::os::fd::OwnedFd;
+
+    const EVENTS: usize = 1024;
+
+    /// A subscription's bytes: tag, then the union's first three fields.
+    fn sub(userdata: u64, tag: u8, id: u32, timeout: u64, flags: u16) -> [u8; 48] {
+        let mut bytes = [0; 48];
+        bytes.set_u64(subscription::USERDATA, userdata);
+        bytes.set_u8(subscription::TAG, tag);
+        bytes.set_u32(subscription::CLOCK_ID, id);
+        bytes.set_u64(subscription::CLOCK_TIMEOUT, timeout);
+        bytes.set_u16(subscription::CLOCK_FLAGS, flags);
+        bytes
+    }
+
+    /// Polls; gives user data, error, bytes and flags of each event.
+    fn poll_all(ctx: &mut WasiCtx, subs: &[[u8; 48]]) -> Result<Vec<(u64, u16, u64, u16)>, Errno> {
+        let mut bytes = vec![0; 2048];
+        bytes[..subs.len() * 48].copy_from_slice(subs.as_flattened());
+        let mut mem = GuestMemory::new(&mut bytes);
+        ctx.poll_oneoff(&mut mem, 0, EVENTS as u32, subs.len() as u32, 2000)?;
+        let n = get_u32(&bytes, 2000) as usize;
+        Ok(bytes[EVENTS..]
+            .chunks_exact(32)
+            .take(n)
+            .map(|e| {
+                (get_u64(e, 0), get_u16(e, event::ERROR), get_u64(e, 16), get_u16(e, event::FLAGS))
+            })
+            .collect())
+    }
+
+    #[test]
+    fn clocks() {
+        let mut ctx = WasiCtx::builder().build();
+        let start = Instant::now();
+        let ms = 1_000_000;
+        let events = poll_all(
+            &mut ctx,
+            &[sub(1, 0, MONOTONIC, 20 * ms, 0), sub(2, 0, REALTIME, u64::MAX, 0)],
+        );
+        assert_eq!(events, Ok(vec![(1, 0, 0, 0)]));
+        assert!(start.elapsed() >= Duration::from_millis(20));
+        // Points that have passed, on both clocks.
+        let events = poll_all(&mut ctx, &[sub(3, 0, MONOTONIC, 1, 1), sub(4, 0, REALTIME, 1, 1)]);
+        assert_eq!(events, Ok(vec![(3, 0, 0, 0), (4, 0, 0, 0)]));
+        let soon = ctx.monotonic_now() + 10 * ms;
+        assert_eq!(poll_all(&mut ctx, &[sub(5, 0, MONOTONIC, soon, 1)]), Ok(vec![(5, 0, 0, 0)]));
+        assert!(ctx.monotonic_now() >= soon);
+        let errors = poll_all(
+            &mut ctx,
+            &[
+                sub(6, 0, PROCESS_CPUTIME, 0, 0),
+                sub(7, 0, 9, 0, 0),
+                sub(8, 0, MONOTONIC, u64::MAX, 0),
+                sub(9, 0, MONOTONIC, 0, 2),
+            ],
+        );
+        let (notsup, inval) = (Errno::NOTSUP.raw(), Errno::INVAL.raw());
+        assert_eq!(errors, Ok(vec![(6, notsup, 0, 0), (7, inval, 0, 0), (9, inval, 0, 0)]));
+    }
+
+    #[test]
+    fn descriptors() {
+        let (read, mut write) = std::io::pipe().unwrap();
+        let mut ctx = WasiCtx::builder().stdin(File::from(OwnedFd::from(read))).build();
+        let long = sub(0, 0, MONOTONIC, 3_600_000_000_000, 0);
+        let short = sub(0, 0, MONOTONIC, 5_000_000, 0);
+        let stdin = sub(1, eventtype::FD_READ, 0, 0, 0);
+        assert_eq!(poll_all(&mut ctx, &[stdin, short]), Ok(vec![(0, 0, 0, 0)]));
+        write.write_all(b"x").unwrap();
+        assert_eq!(poll_all(&mut ctx, &[stdin, long]), Ok(vec![(1, 0, 1, 0)]));
+        drop(write);
+        assert_eq!(poll_all(&mut ctx, &[long, stdin]), Ok(vec![(1, 0, 1, HANGUP)]));
+        let badf = Errno::BADF.raw();
+        let subs = [sub(2, eventtype::FD_WRITE, 0, 0, 0), sub(3, eventtype::FD_READ, 77, 0, 0)];
+        assert_eq!(poll_all(&mut ctx, &subs), Ok(vec![(2, badf, 0, 0), (3, badf, 0, 0)]));
+        let mut ctx = WasiCtx::builder().stdin(MemoryInputPipe::new("")).build();
+        let stdout = sub(4, eventtype::FD_WRITE, 1, 0, 0);
+        assert_eq!(poll_all(&mut ctx, &[stdin, stdout]), Ok(vec![(1, 0, 1, 0), (4, 0, 1, 0)]));
+    }
+
+    #[test]
+    fn bad_arguments() {
+        let mut ctx = WasiCtx::builder().build();
+        assert_eq!(poll_all(&mut ctx, &[]), Err(Errno::INVAL));
+        assert_eq!(poll_all(&mut ctx, &[sub(0, 3, 0, 0, 0)]), Err(Errno::INVAL));
+        let mut bytes = [0; 256];
+        let mut mem = GuestMemory::new(&mut bytes);
+        assert_eq!(ctx.poll_oneoff(&mut mem, 0, 240, 1, 96), Err(Errno::FAULT));
+        assert_eq!(ctx.poll_oneoff(&mut mem, 0, 64, 1, 256), Err(Errno::FAULT));
+        assert_eq!(ctx.poll_oneoff(&mut mem, 216, 64, 1, 96), Err(Errno::FAULT));
+        assert_eq!(ctx.poll_oneoff(&mut mem, 4, 64, 1, 96), Err(Errno::INVAL));
+        assert_eq!(ctx.poll_oneoff(&mut mem, 0, 64, u32::MAX, 96), Err(Errno::INVAL));
+    }
+}

@@ -156,5 +156,7 @@ mod tests {
         let err: Box<dyn std::error::Error + Send + Sync> = Box::new(I32Exit(3));
         assert_eq!(err.downcast_ref::<I32Exit>(), Some(&I32Exit(3)));
         assert_eq!(err.to_string(), "exited with status 3");
+        let mut ctx = WasiCtx::builder().build();
+        assert_eq!(ctx.sched_yield(&mut GuestMemory::new(&mut [])), Ok(()));
     }
 }

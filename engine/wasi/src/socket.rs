@@ -21,7 +21,6 @@ impl WasiCtx {
         self.not_a_socket(fd)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the standard's signature")]
     pub(crate) fn sock_recv(
         &mut self,
         _mem: &mut GuestMemory<'_>,

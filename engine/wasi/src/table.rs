@@ -8,6 +8,7 @@ use crate::types::Errno;
 const MAX_OPEN: usize = 1 << 16;
 
 /// What a number stands for.
+#[derive(Debug)]
 pub(crate) enum Descriptor {
     Input(InputStream),
     Output(OutputStream),
@@ -133,16 +134,5 @@ mod tests {
         table.remove(9).unwrap_or_else(|e| panic!("{e}"));
         assert!(table.has_room());
         assert_eq!(table.insert(any()), Ok(9));
-    }
-}
-
-impl std::fmt::Debug for Descriptor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Input(_) => "Input",
-            Self::Output(_) => "Output",
-            Self::File(_) => "File",
-            Self::Dir(_) => "Dir",
-        })
     }
 }

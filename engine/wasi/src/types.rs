@@ -12,15 +12,15 @@ use std::io;
 ///
 /// Host functions return it to the guest as their `i32` result; 0 is success.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Errno(u16);
+pub(crate) struct Errno(u16);
 
 macro_rules! errnos {
     ($($name:ident = $value:literal, $text:literal;)*) => {
         impl Errno {
-            $(#[doc = concat!($text, ".")] pub const $name: Self = Self($value);)*
+            $(#[doc = concat!($text, ".")] pub(crate) const $name: Self = Self($value);)*
 
             /// The code's name in the standard, in capitals.
-            pub fn name(self) -> &'static str {
+            pub(crate) fn name(self) -> &'static str {
                 match self.0 {
                     $($value => stringify!($name),)*
                     _ => "UNKNOWN",
@@ -119,7 +119,7 @@ errnos! {
 
 impl Errno {
     /// The number the guest sees.
-    pub fn raw(self) -> u16 {
+    pub(crate) fn raw(self) -> u16 {
         self.0
     }
 }

@@ -35,10 +35,7 @@ impl Request {
         dir.readable()?;
         let no_write = !dir.file_perms.contains(FilePerms::WRITE);
         let no_mutate = !dir.dir_perms.contains(DirPerms::MUTATE);
-        if self.has(oflags::CREAT) && no_mutate
-            || self.host_write() && no_write
-            || self.read && !self.has(oflags::DIRECTORY) && dir.file_perms == FilePerms::empty()
-        {
+        if self.has(oflags::CREAT) && no_mutate || self.host_write() && no_write {
             return Err(Errno::PERM);
         }
         if self.has(oflags::DIRECTORY) && self.oflags != oflags::DIRECTORY {
@@ -92,7 +89,6 @@ impl WasiCtx {
     /// Opens a file or directory. Of the rights only those to read and to
     /// write matter: they are what the descriptor can do. What is inherited is
     /// what the directory allows.
-    #[expect(clippy::too_many_arguments, reason = "the standard's signature")]
     pub(crate) fn path_open(
         &mut self,
         mem: &mut GuestMemory<'_>,

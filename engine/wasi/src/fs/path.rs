@@ -28,8 +28,14 @@ impl WasiCtx {
         len: u32,
     ) -> Result<(), Errno> {
         let dir = self.table.dir(fd)?;
-        let path = Path::new(mem.str(path, len)?);
-        Ok(fs::remove_dir(dir.mutable()?, path)?)
+        let path = mem.str(path, len)?;
+        // A trailing slash says nothing new here, but `rmdir` would be given a
+        // dot for it, which it refuses.
+        let path = match path.trim_end_matches('/') {
+            "" => path,
+            trimmed => trimmed,
+        };
+        Ok(fs::remove_dir(dir.mutable()?, Path::new(path))?)
     }
 
     pub(crate) fn path_unlink_file(

@@ -6,7 +6,7 @@ use crate::memory::GuestMemory;
 use crate::perms::FilePerms;
 use crate::table::Descriptor;
 use crate::types::{Errno, Record, fdstat, filestat, filetype, rights};
-use cap_primitives::fs::{FileType, FileTypeExt, Metadata, MetadataExt};
+use cap_primitives::fs::{FileType, FileTypeExt, FollowSymlinks, Metadata, MetadataExt};
 use std::path::Path;
 
 fn file_type(host: FileType) -> u8 {
@@ -127,9 +127,14 @@ impl WasiCtx {
         stat: u32,
     ) -> Result<(), Errno> {
         let out = mem.slot(stat, filestat::SIZE, filestat::ALIGN)?;
-        let follow = follow(lookup)?;
+        let mut follow = follow(lookup)?;
         let dir = self.table.dir(fd)?.readable()?;
-        let meta = cap_primitives::fs::stat(dir, Path::new(mem.str(path, len)?), follow)?;
+        let path = mem.str(path, len)?;
+        if path.ends_with('/') {
+            // It names what a directory is, be it behind a link.
+            follow = FollowSymlinks::Yes;
+        }
+        let meta = cap_primitives::fs::stat(dir, Path::new(path), follow)?;
         put_filestat(mem.record(out), &meta);
         Ok(())
     }

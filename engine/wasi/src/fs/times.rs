@@ -85,7 +85,6 @@ impl WasiCtx {
         Ok(futimens(file, &times)?)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the standard's signature")]
     pub(crate) fn path_filestat_set_times(
         &mut self,
         mem: &mut GuestMemory<'_>,
