@@ -5,6 +5,9 @@
 //! the specification says (the divisor's zero before an overflow, NaN before a range), with its
 //! reserved trap codes.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use super::call;
 use crate::abi::builtins::Builtin;
 use crate::compile::function::Translator;
@@ -204,7 +207,7 @@ impl Rounding {
             return self.instruction(t, x);
         }
         // x86-64 before SSE4.1: Cranelift would call a function of the C library.
-        let single = t.builder.func.dfg.value_type(x) == F32;
+        let single = t.value_type(x) == F32;
         let builtin = match (self, single) {
             (Rounding::Ceil, true) => Builtin::f32_ceil,
             (Rounding::Ceil, false) => Builtin::f64_ceil,

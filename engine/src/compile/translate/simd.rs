@@ -9,26 +9,21 @@
 
 mod lanes;
 mod memory;
+#[cfg(test)]
+mod tests;
 
 use crate::compile::function::Translator;
 use crate::compile::translate::numeric::Rounding;
 use crate::error::Result;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{
-    F32, F32X4, F64, F64X2, I8, I8X16, I16, I16X8, I32, I32X4, I64, I64X2,
+    F32X4, F64X2, I8, I8X16, I16, I16X8, I32, I32X4, I64X2,
 };
 use cranelift_codegen::ir::{self, Endianness, InstBuilder, MemFlagsData, Value};
 use wasmparser::Operator as Op;
 
-/// `value` as the type that vectors have on the operand stack, in locals, globals, parameters and
-/// results. What is no vector is unchanged.
-pub(crate) fn canonical(t: &mut Translator<'_, '_>, value: Value) -> Value {
-    let is_vector = t.builder.func.dfg.value_type(value).is_vector();
-    if is_vector { cast(t, value, I8X16) } else { value }
-}
-
 /// Pops a vector as one of type `ty`.
-pub(crate) fn pop_v128_as(t: &mut Translator<'_, '_>, ty: ir::Type) -> Value {
+fn pop_v128_as(t: &mut Translator<'_, '_>, ty: ir::Type) -> Value {
     let value = t.pop();
     cast(t, value, ty)
 }
@@ -41,13 +36,13 @@ fn pop2_v128_as(t: &mut Translator<'_, '_>, ty: ir::Type) -> (Value, Value) {
 
 /// Pushes a vector of any shape.
 fn push_v128(t: &mut Translator<'_, '_>, value: Value) {
-    let value = canonical(t, value);
+    let value = t.canonical(value);
     t.push(value);
 }
 
 /// The bits of the vector `value` as a vector of type `ty`.
 fn cast(t: &mut Translator<'_, '_>, value: Value, ty: ir::Type) -> Value {
-    if t.builder.func.dfg.value_type(value) == ty {
+    if t.value_type(value) == ty {
         return value;
     }
     // Between shapes the order of bytes must be named.
@@ -142,18 +137,18 @@ macro_rules! table {
      $($form:ident { $($inst:ident: $($name:ident $ty:ident),+;)+ })+) => {
         match *$op {
             $($($(Op::$name => $form!($t, $inst, $ty),)+)+)+
-            _ => return Ok(false),
+            _ => return false,
         }
     };
 }
 
 /// Translates `op` if it is one of the vector operators; says whether it was.
 pub(crate) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> Result<bool> {
-    Ok(lanewise(t, op)? || single(t, op) || memory::translate(t, op)?)
+    Ok(lanewise(t, op) || single(t, op) || memory::translate(t, op))
 }
 
 /// The operators that are alike but for their shape.
-fn lanewise(t: &mut Translator<'_, '_>, op: &Op<'_>) -> Result<bool> {
+fn lanewise(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
     table! { t, op;
         unary {
             bnot: V128Not I8X16;
@@ -249,7 +244,7 @@ fn lanewise(t: &mut Translator<'_, '_>, op: &Op<'_>) -> Result<bool> {
             Nearest: F32x4Nearest F32X4, F64x2Nearest F64X2;
         }
     }
-    Ok(true)
+    true
 }
 
 /// The operators with immediates, of other forms, or of several instructions.

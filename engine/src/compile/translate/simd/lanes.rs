@@ -107,7 +107,7 @@ pub(super) fn round(t: &mut Translator<'_, '_>, rounding: Rounding, x: Value) ->
     if t.env.isa.has_round() {
         return rounding.instruction(t, x);
     }
-    let lanes = t.builder.func.dfg.value_type(x).lane_count() as u8;
+    let lanes = t.value_type(x).lane_count() as u8;
     let mut result = x;
     for lane in 0..lanes {
         let scalar = t.builder.ins().extractlane(x, lane);
