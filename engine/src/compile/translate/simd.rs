@@ -16,9 +16,7 @@ use crate::compile::function::Translator;
 use crate::compile::translate::numeric::Rounding;
 use crate::error::Result;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::types::{
-    F32X4, F64X2, I8, I8X16, I16, I16X8, I32, I32X4, I64X2,
-};
+use cranelift_codegen::ir::types::{F32X4, F64X2, I8, I8X16, I16, I16X8, I32, I32X4, I64X2};
 use cranelift_codegen::ir::{self, Endianness, InstBuilder, MemFlagsData, Value};
 use wasmparser::Operator as Op;
 

@@ -2,7 +2,7 @@
 //! That they compute the right thing is for the specification's tests.
 
 use crate::abi::memory_plan::Bounds;
-use crate::abi::target::{Arch, CpuLevel, Os, Target};
+use crate::abi::target::{Arch, CpuFeatures, CpuLevel, Os, Target};
 use crate::abi::vmctx::{Counts, Layout};
 use crate::compile::function::{FunctionCompiler, ModuleEnv};
 use crate::compile::{decode, isa};
@@ -10,12 +10,23 @@ use crate::features::Features;
 use crate::fingerprint::{Fingerprint, OptLevel};
 use crate::wasm::index::DefinedFuncIndex;
 
-const LEVELS: [(Arch, CpuLevel); 5] = [
-    (Arch::X86_64, CpuLevel::X86_64),
-    (Arch::X86_64, CpuLevel::X86_64V2),
-    (Arch::X86_64, CpuLevel::X86_64V3),
-    (Arch::X86_64, CpuLevel::X86_64V4),
-    (Arch::Aarch64, CpuLevel::Aarch64),
+/// Those with a name; of others the least that has one of the two extensions without which
+/// something is written out, and the most.
+const LEVELS: [CpuLevel; 8] = [
+    CpuLevel::X86_64,
+    CpuLevel::X86_64V2,
+    CpuLevel::X86_64V3,
+    CpuLevel::X86_64V4,
+    CpuLevel::Native(Arch::X86_64, CpuFeatures::SSE3.union(CpuFeatures::SSSE3)),
+    CpuLevel::Native(
+        Arch::X86_64,
+        CpuLevel::X86_64V4
+            .features()
+            .union(CpuFeatures::AVX512VBMI)
+            .union(CpuFeatures::AVX512BITALG),
+    ),
+    CpuLevel::Aarch64,
+    CpuLevel::Native(Arch::Aarch64, CpuFeatures::LSE.union(CpuFeatures::FP16)),
 ];
 
 /// Compiles a function for each operator in `rows` of parameters, result and comma-separated
@@ -35,11 +46,11 @@ pub(crate) fn compiles_everywhere(rows: &[(&str, &str, &str)]) -> usize {
         }
     }
     let module = wat::parse_str(text + ")").unwrap();
-    for (arch, cpu) in LEVELS {
+    for cpu in LEVELS {
         for opt_level in [OptLevel::None, OptLevel::Speed] {
             for nan_canonicalization in [false, true] {
                 let settings = Fingerprint {
-                    target: Target::new(arch, Os::Linux),
+                    target: Target::new(cpu.arch(), Os::Linux),
                     cpu,
                     features: Features::SUPPORTED,
                     bounds: Bounds::Guard,

@@ -62,7 +62,7 @@ pub(super) fn shuffle(t: &mut Translator<'_, '_>, picks: [u8; 16]) {
     let shapes = [(I64X2, 8), (I32X4, 4), (I16X8, 2), (I8X16, 1)];
     let (ty, width) = shapes
         .into_iter()
-        .find(|&(_, width)| picks.chunks(width).all(|group| is_lane(group)))
+        .find(|&(_, width)| picks.chunks(width).all(is_lane))
         .expect("a group of one byte is a lane");
     let (x, y) = (cast(t, x, ty), cast(t, y, ty));
     let mut result = constant(t, ty, [0; 16]);
