@@ -107,6 +107,12 @@ impl FunctionCompiler {
         Ok((code, validator.into_allocations()))
     }
 
+    /// The CLIF that was compiled last, after optimisation.
+    #[cfg(test)]
+    pub(crate) fn clif(&self) -> String {
+        self.ctx.func.display().to_string()
+    }
+
     /// Puts the CLIF of `body` into the context.
     fn build(
         &mut self,

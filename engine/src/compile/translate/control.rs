@@ -188,7 +188,6 @@ fn enter_if(t: &mut Translator<'_, '_>, ty: Type) {
     // Neither takes arguments: what is on the stack here is as good in both.
     t.builder.ins().brif(condition, then, &[], otherwise, &[]);
     t.builder.seal_block(then);
-    t.builder.seal_block(otherwise);
     t.builder.switch_to_block(then);
     push_frame(t, Kind::If { otherwise, params }, ty, height);
 }
@@ -204,6 +203,7 @@ fn otherwise(t: &mut Translator<'_, '_>) {
         unreachable!("validated: `else` ends the first arm of an `if`");
     };
     t.control.unreachable = false;
+    t.builder.seal_block(otherwise);
     t.builder.switch_to_block(otherwise);
     t.stack.truncate(height);
     t.stack.extend(params);
@@ -247,6 +247,7 @@ fn empty_else(t: &mut Translator<'_, '_>, otherwise: ir::Block, params: Vec<ir::
         jump_label(t, 0);
     }
     t.control.unreachable = false;
+    t.builder.seal_block(otherwise);
     t.builder.switch_to_block(otherwise);
     t.stack.truncate(height);
     t.stack.extend(params);

@@ -17,6 +17,7 @@ pub(crate) mod variable;
 #[cfg(test)]
 mod tests;
 
+use super::decode;
 use super::function::{ModuleEnv, source_bits, trap_code};
 use crate::Trap;
 use crate::abi::builtins::Builtin;
@@ -216,9 +217,9 @@ pub(crate) fn operator(t: &mut Translator<'_, '_>, op: &Operator<'_>, offset: u6
     Err(Error::module(ErrorKind::Unsupported, offset, message))
 }
 
-/// The validator's, or reader's, error as ours.
+/// The reader's, or validator's, error as ours.
 fn invalid(error: wasmparser::Error) -> Error {
-    Error::module(ErrorKind::Invalid, error.offset(), error.message())
+    decode::invalid(&error)
 }
 
 /// How a value of type `ty` is kept in code; `None` if it is of no type that we have.
