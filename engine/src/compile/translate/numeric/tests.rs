@@ -1,6 +1,7 @@
 //! Every operator, compiled for every level, alone and as the vector operators' tests want it.
 //! That they compute the right thing is for the specification's tests.
 
+use crate::Trap;
 use crate::abi::memory_plan::Bounds;
 use crate::abi::target::{Arch, CpuFeatures, CpuLevel, Os, Target};
 use crate::abi::vmctx::{Counts, Layout};
@@ -75,11 +76,42 @@ fn compiles(module: &[u8], settings: Fingerprint, operators: &[&str]) {
         let func = DefinedFuncIndex::new(i as u32);
         let (body, validator) = decoded.body(func).unwrap();
         let validator = validator.into_validator(Default::default());
-        if let Err(error) = compiler.compile(&env, func, body, validator) {
-            panic!("{operator} for {}, {}: {error:?}", settings.cpu, settings.opt_level.as_str());
+        let code = match compiler.compile(&env, func, body, validator) {
+            Ok((code, _)) => code,
+            Err(e) => panic!("{operator} for {}, {:?}: {e:?}", settings.cpu, settings.opt_level),
+        };
+        if let Some((_, traps)) = TRAPS.iter().find(|(names, _)| names.contains(operator)) {
+            let mut found: Vec<Trap> = code.sites.iter().filter_map(|site| site.trap).collect();
+            found.sort_by_key(|trap| *trap as u8);
+            found.dedup();
+            assert_eq!(found, *traps, "{operator} for {}", settings.cpu);
         }
     }
 }
+
+/// What operators trap with, by number.
+const TRAPS: &[(&[&str], &[Trap])] = &[
+    (&["i32.div_s", "i64.div_s"], &[Trap::IntegerOverflow, Trap::IntegerDivisionByZero]),
+    // Also of the signed one: the least number by -1 leaves 0.
+    (
+        &["i32.div_u", "i64.div_u", "i32.rem_s", "i64.rem_s", "i32.rem_u", "i64.rem_u"],
+        &[Trap::IntegerDivisionByZero],
+    ),
+    (
+        &[
+            "i32.trunc_f32_s",
+            "i32.trunc_f32_u",
+            "i32.trunc_f64_s",
+            "i32.trunc_f64_u",
+            "i64.trunc_f32_s",
+            "i64.trunc_f32_u",
+            "i64.trunc_f64_s",
+            "i64.trunc_f64_u",
+        ],
+        &[Trap::IntegerOverflow, Trap::BadConversionToInteger],
+    ),
+    (&["i32.add", "i32.trunc_sat_f32_s", "i64.trunc_sat_f64_u", "i32x4.trunc_sat_f32x4_s"], &[]),
+];
 
 const OPERATORS: &[(&str, &str, &str)] = &[
     ("", "i32", "i32.const -1"),
