@@ -4,4 +4,11 @@
 //! the stack walker, memories, and what the operating system gives ([`sys`], [`arch`]).
 //! Not here: modules, instances and handles, which the folder above builds from this.
 
+pub(crate) mod arch;
+pub(crate) mod entry;
+pub(crate) mod memory;
+pub(crate) mod registry;
+pub(crate) mod sys;
+pub(crate) mod traps;
+pub(crate) mod unwind;
 pub(crate) mod vmctx;

@@ -1,0 +1,401 @@
+//! Entering wasm, and leaving it by a trap, an error or a panic.
+//!
+//! Compiled code is entered through the entry trampoline of a signature (see `abi/mod.rs`), which
+//! leaves its frame, stack pointer and landing pad in the store. Whoever wants to stop wasm puts
+//! the reason into the [`Execution`] and goes to that landing pad: the signal handler by changing
+//! the registers that it returns to, the builtin `raise` by a jump. No frame in between has
+//! anything to drop: host functions have returned to their trampoline by then, and their panics
+//! were caught there.
+//!
+//! Activations nest: a host function that wasm called may enter wasm again, of the same store or
+//! of another one. [`enter`] keeps what it has to restore in its own frame, and links the frames
+//! of a store, so that backtraces go on through all of them.
+
+use super::unwind::{Backtrace, Segment, Trace};
+use super::vmctx::{EntryFn, ValRaw, VmCtx, VmFuncRef, VmStore};
+use super::{arch, sys};
+use crate::{Error, ErrorKind, Result, Trap};
+use std::any::Any;
+use std::cell::Cell;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{Ordering, compiler_fence};
+
+/// Stack that is left for the host below the limit of wasm: for the functions that wasm calls,
+/// and for the signal handler.
+const HOST_RESERVE: usize = 128 << 10;
+
+/// Why wasm was stopped.
+pub(crate) enum Raise {
+    Trap(Trap),
+    Error(Error),
+    Panic(Box<dyn Any + Send>),
+}
+
+/// What [`enter`] fails with.
+pub(crate) struct Unwound {
+    pub(crate) raise: Raise,
+    /// Of wasm when that happened; for a panic, there is none.
+    pub(crate) backtrace: Option<Backtrace>,
+}
+
+impl Unwound {
+    /// The trap or error, with what `context` makes of the backtrace. An error that has such a
+    /// context already, because it came through wasm before, gets no second one.
+    ///
+    /// # Panics
+    /// If this is a panic: goes on with it.
+    pub(crate) fn into_error<C>(self, context: impl FnOnce(Backtrace) -> C) -> Error
+    where
+        C: std::fmt::Display + std::fmt::Debug + Send + Sync + 'static,
+    {
+        let error = match self.raise {
+            Raise::Trap(trap) => Error::from(trap),
+            Raise::Error(error) => error,
+            Raise::Panic(payload) => resume_unwind(payload),
+        };
+        match self.backtrace {
+            Some(backtrace) if !error.is::<C>() => error.context(context(backtrace)),
+            _ => error,
+        }
+    }
+}
+
+/// The state of a store's running wasm. Code has a pointer to its first field.
+#[repr(C)]
+pub(crate) struct Execution {
+    vm: VmStore,
+    /// The innermost activation, in the frame of its `enter`.
+    activation: *const Activation,
+    pending: Option<Raise>,
+    /// Where wasm was when `pending` was set.
+    trace: Trace,
+    /// Of all memories that code of this store may access, with their guards.
+    memories: Vec<Range<usize>>,
+    max_stack: usize,
+    /// The thread that the stack limit is of, while there is an activation.
+    thread: usize,
+}
+
+/// What an activation has to put back when it ends: the state of the one around it.
+struct Activation {
+    outer: *const Activation,
+    exit_fp: usize,
+    exit_pc: usize,
+    entry_fp: usize,
+    entry_sp: usize,
+    entry_handler: usize,
+    thread: usize,
+}
+
+thread_local! {
+    /// The innermost execution that has wasm on this thread's stack.
+    static CURRENT: Cell<*mut Execution> = const { Cell::new(ptr::null_mut()) };
+    /// Whether the thread was prepared for signals. Its address names the thread.
+    static PREPARED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Owner of an [`Execution`], which stays where it is.
+///
+/// Code, signal handlers and host functions reach it by copies of one raw pointer, so it is not a
+/// `Box`, which would claim to be the only way.
+pub(crate) struct ExecutionBox(NonNull<Execution>);
+
+// SAFETY: an execution has pointers into a thread's stack only while `enter` runs, which the
+// owner outlives and which puts them back.
+unsafe impl Send for ExecutionBox {}
+// SAFETY: there is nothing to do with a shared reference but to copy the pointer.
+unsafe impl Sync for ExecutionBox {}
+
+impl ExecutionBox {
+    /// With `max_stack` bytes of stack for wasm and what it calls, and no more than the thread
+    /// has.
+    pub(crate) fn new(max_stack: usize) -> Self {
+        let execution = Execution {
+            vm: VmStore::default(),
+            activation: ptr::null(),
+            pending: None,
+            trace: Trace::new(),
+            memories: Vec::new(),
+            max_stack,
+            thread: 0,
+        };
+        ExecutionBox(NonNull::from(Box::leak(Box::new(execution))))
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut Execution {
+        self.0.as_ptr()
+    }
+
+    /// What a vmctx has as its store.
+    pub(crate) fn vm_store(&self) -> *mut VmStore {
+        self.0.as_ptr().cast()
+    }
+}
+
+impl Drop for ExecutionBox {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from a `Box`, and the owner's end is the end of all copies.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+/// A short look at an execution.
+///
+/// # Safety
+/// `exec` is alive, on the thread that uses its store now, and the reference is given up before
+/// wasm runs or anybody else looks.
+unsafe fn look<'a>(exec: *mut Execution) -> &'a mut Execution {
+    // SAFETY: as the caller says.
+    unsafe { &mut *exec }
+}
+
+/// Tells the signal handler about a memory, guards included, before code can access it.
+///
+/// # Safety
+/// `exec` is alive and this thread's.
+pub(crate) unsafe fn add_memory(exec: *mut Execution, range: Range<usize>) {
+    // SAFETY: as the caller says; the reference ends here.
+    unsafe { look(exec) }.memories.push(range);
+}
+
+/// The opposite of [`add_memory`], with the same range.
+///
+/// # Safety
+/// `exec` is alive and this thread's.
+pub(crate) unsafe fn remove_memory(exec: *mut Execution, range: &Range<usize>) {
+    // SAFETY: as the caller says; the reference ends here.
+    let memories = &mut unsafe { look(exec) }.memories;
+    if let Some(at) = memories.iter().position(|other| other == range) {
+        memories.swap_remove(at);
+    }
+}
+
+/// Calls a wasm function; `values` are its parameters and then its results.
+///
+/// # Errors
+/// What stopped it.
+///
+/// # Safety
+/// `exec` is alive and this thread's. `func` is a wasm function of its store, not a host one:
+/// `entry` is an entry trampoline in registered code. `caller` is a vmctx of the same store. There
+/// is room for max(parameters, results) in `values`, and the parameters have the right types.
+/// `traps::init` has succeeded. No reference to what code may change is held meanwhile.
+pub(crate) unsafe fn enter(
+    exec: *mut Execution,
+    func: *const VmFuncRef,
+    caller: *mut VmCtx,
+    values: *mut ValRaw,
+) -> Result<(), Unwound> {
+    let thread = PREPARED.with(|prepared| {
+        if !prepared.replace(true) {
+            sys::prepare_thread();
+        }
+        ptr::from_ref(prepared).addr()
+    });
+    // SAFETY: as the caller says; used up to the call below only.
+    let state = unsafe { look(exec) };
+    let sp = arch::stack_pointer();
+    let old_limit = state.vm.stack_limit.load(Ordering::Relaxed);
+    // An activation inside of another one has what is left of that one's stack. A host function
+    // may also have gone to another thread, which has a stack of its own.
+    let nested = !state.activation.is_null() && state.thread == thread;
+    let limit = if nested { old_limit } else { stack_limit(sp, state.max_stack) };
+    if sp < limit && limit != usize::MAX {
+        // SAFETY: the outer activations are on the stack and wait for this call.
+        unsafe { trace_exits(exec, None) };
+        return Err(unwound(exec, Raise::Trap(Trap::StackOverflow)));
+    }
+    let activation = Activation {
+        outer: state.activation,
+        exit_fp: state.vm.exit_fp,
+        exit_pc: state.vm.exit_pc,
+        entry_fp: state.vm.entry_fp,
+        entry_sp: state.vm.entry_sp,
+        entry_handler: state.vm.entry_handler,
+        thread: state.thread,
+    };
+    state.activation = &raw const activation;
+    state.thread = thread;
+    // Another thread may have set a limit to stop wasm: that one stays.
+    let swap = |from, to| {
+        // SAFETY: as the caller says; the reference ends with this expression.
+        let limit = unsafe { &(*exec).vm.stack_limit };
+        let _ = limit.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+    };
+    swap(old_limit, limit);
+    let outer = CURRENT.replace(exec);
+
+    // SAFETY: `func` is alive.
+    let VmFuncRef { code, vmctx, entry, .. } = unsafe { *func };
+    // SAFETY: an entry trampoline, which has this type.
+    let entry = unsafe { std::mem::transmute::<*const u8, EntryFn>(entry) };
+    // What the handler reads is written before code runs, and what it wrote is read after.
+    compiler_fence(Ordering::SeqCst);
+    // SAFETY: as the caller says.
+    let returned = unsafe { entry(vmctx, caller, values, code) };
+    compiler_fence(Ordering::SeqCst);
+
+    CURRENT.set(outer);
+    swap(limit, old_limit);
+    // SAFETY: as the caller says; code has ended.
+    let state = unsafe { look(exec) };
+    state.activation = activation.outer;
+    state.thread = activation.thread;
+    state.vm.exit_fp = activation.exit_fp;
+    state.vm.exit_pc = activation.exit_pc;
+    state.vm.entry_fp = activation.entry_fp;
+    state.vm.entry_sp = activation.entry_sp;
+    state.vm.entry_handler = activation.entry_handler;
+    if returned != 0 {
+        return Ok(());
+    }
+    let raise = state.pending.take().unwrap_or_else(|| {
+        Raise::Error(Error::with_kind(ErrorKind::Bug, "wasm stopped without saying why"))
+    });
+    Err(unwound(exec, raise))
+}
+
+/// The lowest address that wasm may use, entered with the stack at `sp`.
+fn stack_limit(sp: usize, max: usize) -> usize {
+    let limit = sp.saturating_sub(max);
+    match sys::stack_end(sp) {
+        Some(end) => limit.max(end.saturating_add(HOST_RESERVE)),
+        None => limit,
+    }
+}
+
+#[cold]
+fn unwound(exec: *mut Execution, raise: Raise) -> Unwound {
+    // SAFETY: only `enter` calls this, with its own execution.
+    let trace = &unsafe { look(exec) }.trace;
+    let backtrace = match raise {
+        Raise::Trap(_) | Raise::Error(_) => Some(Backtrace::new(trace)),
+        Raise::Panic(_) => None,
+    };
+    Unwound { raise, backtrace }
+}
+
+/// Records why wasm is to be stopped, and where it is. Whoever calls this then has [`raise`]
+/// called, or returns to a trampoline that does so.
+///
+/// # Safety
+/// `exec` is alive and this thread's, and wasm of it was left by a trampoline on record.
+pub(crate) unsafe fn set_pending(exec: *mut Execution, raise: Raise) {
+    // SAFETY: as the caller says.
+    unsafe { trace_exits(exec, None) };
+    // SAFETY: as above.
+    unsafe { look(exec) }.pending = Some(raise);
+}
+
+/// Where wasm is, as far as a host function that was called by it can tell.
+///
+/// # Safety
+/// `exec` is alive and this thread's, and wasm of it was left by a trampoline on record.
+pub(crate) unsafe fn capture_backtrace(exec: *mut Execution) -> Backtrace {
+    // SAFETY: as the caller says.
+    unsafe { trace_exits(exec, None) };
+    // SAFETY: as above.
+    Backtrace::new(&unsafe { look(exec) }.trace)
+}
+
+/// Stops the innermost activation for the reason that is pending.
+///
+/// # Safety
+/// `exec` is alive and this thread's; the innermost activation on this thread is its own, and all
+/// frames above it are of code and trampolines, or have nothing left to drop. Something is
+/// pending.
+pub(crate) unsafe fn raise(exec: *mut Execution) -> ! {
+    // SAFETY: as the caller says; the reference ends here.
+    let VmStore { entry_fp, entry_sp, entry_handler, .. } = unsafe { look(exec) }.vm;
+    if entry_handler == 0 {
+        sys::die(&[b"precompile: nothing to return to from wasm\n"]);
+    }
+    // SAFETY: as the caller says, and the entry trampoline wrote these three.
+    unsafe { arch::resume(entry_fp, entry_sp, entry_handler) }
+}
+
+/// Runs what a host function does, and gives what its trampoline expects: 1, or 0 with the error
+/// or panic pending.
+///
+/// # Safety
+/// As for [`set_pending`].
+pub(crate) unsafe fn catch_host(exec: *mut Execution, f: impl FnOnce() -> Result<()>) -> u32 {
+    // A panic ends at the next `enter`, which goes on with it: nobody sees broken state that
+    // would not have seen it otherwise.
+    let raise = match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(Ok(())) => return 1,
+        Ok(Err(error)) => Raise::Error(error),
+        Err(payload) => Raise::Panic(payload),
+    };
+    // SAFETY: as the caller says.
+    unsafe { set_pending(exec, raise) };
+    0
+}
+
+/// Records where wasm is, from a trap or else from the last exit on, through all activations.
+///
+/// # Safety
+/// `exec` is alive and this thread's; its activations are on the stack.
+unsafe fn trace_exits(exec: *mut Execution, trap: Option<(usize, Segment)>) {
+    // SAFETY: as the caller says; walking only reads stacks.
+    let state = unsafe { look(exec) };
+    state.trace.restart(trap.map(|(pc, _)| pc));
+    let exit = |fp, entry_fp| Segment { low: fp, fp, entry_fp };
+    let innermost = exit(state.vm.exit_fp, state.vm.entry_fp);
+    let mut segment = trap.map_or(innermost, |(_, segment)| segment);
+    let mut activation = state.activation;
+    loop {
+        // SAFETY: the activation's frames are on the stack, below its entry's frame. An exit on
+        // record is one of them; without any, `fp` is 0 and nothing is read.
+        unsafe { segment.return_addresses() }.for_each(|pc| state.trace.push(pc));
+        if activation.is_null() {
+            return;
+        }
+        // SAFETY: in the frame of an `enter` that has not returned.
+        let Activation { outer, exit_fp, entry_fp, .. } = *unsafe { &*activation };
+        segment = exit(exit_fp, entry_fp);
+        activation = outer;
+    }
+}
+
+/// The execution whose wasm may be running on this thread. For the signal handler.
+pub(super) fn current() -> *mut Execution {
+    CURRENT.try_with(Cell::get).unwrap_or(ptr::null_mut())
+}
+
+/// What the signal handler needs of an execution.
+pub(super) struct Running(*mut Execution);
+
+impl Running {
+    /// # Safety
+    /// `exec` is what [`current`] gave on this thread, which has been interrupted in wasm.
+    pub(super) unsafe fn new(exec: *mut Execution) -> Self {
+        Running(exec)
+    }
+
+    fn state(&self) -> &mut Execution {
+        // SAFETY: by the contract of `new`, the thread is in code: nobody else looks.
+        unsafe { look(self.0) }
+    }
+
+    /// Whether `address` belongs to a memory or its guards.
+    pub(super) fn has_memory_at(&self, address: usize) -> bool {
+        self.state().memories.iter().any(|range| range.contains(&address))
+    }
+
+    /// The innermost entry's frame pointer, stack pointer and landing pad.
+    pub(super) fn landing(&self) -> (usize, usize, usize) {
+        let vm = &self.state().vm;
+        (vm.entry_fp, vm.entry_sp, vm.entry_handler)
+    }
+
+    /// Records a trap at `pc`, in a function whose frame is at `fp`. Takes no memory.
+    pub(super) fn trap(&self, trap: Trap, pc: usize, fp: usize, sp: usize) {
+        let segment = Segment { low: sp, fp, entry_fp: self.state().vm.entry_fp };
+        // SAFETY: by the contract of `new`; the stack from `sp` up to the entry is there.
+        unsafe { trace_exits(self.0, Some((pc, segment))) };
+        self.state().pending = Some(Raise::Trap(trap));
+    }
+}

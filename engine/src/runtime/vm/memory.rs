@@ -1,0 +1,230 @@
+//! Linear memories: a reservation of address space, the part of it that wasm may use, and the
+//! guards around it.
+
+use super::sys::{self, Access, Mapping};
+use crate::abi::memory_plan::{EXPLICIT_GUARD, GUARD_AFTER, GUARD_BEFORE, GUARD_RESERVATION};
+use crate::{Bounds, Context, Error, ErrorKind, Result};
+use std::fs::File;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+/// How a memory is to be made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// Bytes at the start.
+    pub(crate) min_bytes: u64,
+    /// Bytes that it can grow to.
+    pub(crate) max_bytes: Option<u64>,
+    /// `Explicit` for memories with 64-bit indices or small pages, whatever the engine is set to.
+    pub(crate) bounds: Bounds,
+}
+
+/// Initial contents of a part of a memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Image<'a> {
+    /// A range of a file that nobody shortens, with zeros behind it up to the next page.
+    File { file: &'a File, offset: u64, len: usize },
+    /// Bytes to copy.
+    Bytes(&'a [u8]),
+}
+
+impl Image<'_> {
+    fn len(&self) -> usize {
+        match *self {
+            Image::File { len, .. } => len,
+            Image::Bytes(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// A linear memory.
+///
+/// ```text
+///  mapping                 base                base + len   base + capacity
+///  |---- guard before -----|---- accessible ----|--- room ---|---- guard ----|
+/// ```
+///
+/// Invariants: of the mapping, exactly `committed` bytes (`len`, rounded up to pages) from the
+/// base on can be read and written; `committed <= capacity`. Only this type changes them.
+#[derive(Debug)]
+pub(crate) struct LinearMemory {
+    mapping: Mapping,
+    /// Where in the mapping the memory starts.
+    before: usize,
+    len: usize,
+    committed: usize,
+    capacity: usize,
+    plan: Plan,
+}
+
+impl LinearMemory {
+    /// A memory of `plan.min_bytes` zeros.
+    ///
+    /// # Errors
+    /// If there is not enough address space or memory.
+    pub(crate) fn new(plan: Plan) -> Result<LinearMemory> {
+        if plan.max_bytes.is_some_and(|max| max < plan.min_bytes) {
+            return Err(too_large(plan.min_bytes));
+        }
+        let min = usize::try_from(plan.min_bytes).map_err(|_| too_large(plan.min_bytes))?;
+        let mut memory = match plan.bounds {
+            Bounds::Guard => Self::guarded(plan)?,
+            Bounds::Explicit => Self::explicit(plan, min)?,
+        };
+        memory.commit(min)?;
+        Ok(memory)
+    }
+
+    fn guarded(plan: Plan) -> Result<LinearMemory> {
+        let capacity = usize::try_from(GUARD_RESERVATION).map_err(|_| too_large(plan.min_bytes))?;
+        let mapping = usize::try_from(GUARDED)
+            .map_err(|_| std::io::ErrorKind::OutOfMemory.into())
+            .and_then(Mapping::reserve)
+            .map_err(|error| Error::wrap(ErrorKind::Io, error))
+            .context("cannot reserve the address space of a guarded memory")?;
+        let before = GUARD_BEFORE as usize;
+        Ok(LinearMemory { mapping, before, len: 0, committed: 0, capacity, plan })
+    }
+
+    /// Without guards, a memory of `min` bytes with room to grow in place where there is.
+    fn explicit(plan: Plan, min: usize) -> Result<LinearMemory> {
+        let max =
+            plan.max_bytes.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
+        let room = (min / 2).clamp(1 << 20, 256 << 20);
+        let reserve = |capacity: usize| {
+            let capacity = capacity.checked_next_multiple_of(sys::page_size());
+            let total = capacity.and_then(|c| c.checked_add(EXPLICIT_GUARD as usize));
+            let total = total.ok_or(std::io::ErrorKind::OutOfMemory)?;
+            Mapping::reserve(total)
+        };
+        let mapping = reserve(min.saturating_add(room).min(max))
+            .or_else(|_| reserve(min))
+            .map_err(|error| Error::wrap(ErrorKind::Io, error))
+            .context("cannot reserve the address space of a memory")?;
+        let capacity = mapping.range().len() - EXPLICIT_GUARD as usize;
+        Ok(LinearMemory { mapping, before: 0, len: 0, committed: 0, capacity, plan })
+    }
+
+    /// The first byte; never null, and constant while the memory is guarded.
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.mapping.base().wrapping_add(self.before)
+    }
+
+    /// Bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The addresses whose faults are this memory's: all of the reservation.
+    pub(crate) fn range_with_guards(&self) -> Range<usize> {
+        self.mapping.range()
+    }
+
+    /// Grows to `new_len` bytes; what is new is zero.
+    ///
+    /// A guarded memory stays where it is. Another one may move: base and range are to be asked
+    /// for again.
+    ///
+    /// # Errors
+    /// If that is over the maximum or the system has not enough; then nothing has changed.
+    pub(crate) fn grow_to(&mut self, new_len: u64) -> Result<()> {
+        let len = usize::try_from(new_len).map_err(|_| too_large(new_len))?;
+        if len < self.len || self.plan.max_bytes.is_some_and(|max| new_len > max) {
+            return Err(too_large(new_len));
+        }
+        if len <= self.capacity || self.plan.bounds == Bounds::Guard {
+            return self.commit(len);
+        }
+        let mut moved = Self::explicit(self.plan, len)?;
+        moved.commit(len)?;
+        // SAFETY: both are readable and writable for `self.len` bytes (`len` of `moved` is
+        // larger) and are two mappings, so they do not overlap.
+        unsafe { moved.base().copy_from_nonoverlapping(self.base(), self.len) };
+        *self = moved;
+        Ok(())
+    }
+
+    /// Makes the first `len` bytes accessible.
+    fn commit(&mut self, len: usize) -> Result<()> {
+        let committed = len
+            .checked_next_multiple_of(sys::page_size())
+            .filter(|committed| *committed <= self.capacity)
+            .ok_or_else(|| too_large(len as u64))?;
+        if self.plan.bounds == Bounds::Guard && committed != len {
+            // Code would reach the rest of the page.
+            return Err(Error::with_kind(
+                ErrorKind::Unsupported,
+                "guarded memories need pages that wasm's are a multiple of",
+            ));
+        }
+        let range = self.before + self.committed..self.before + committed;
+        // SAFETY: these pages are not accessible yet by the type's invariant, so nobody uses them.
+        unsafe { self.mapping.protect(range, Access::ReadWrite) }
+            .map_err(|error| Error::wrap(ErrorKind::Io, error))
+            .with_context(|| format!("cannot grow a memory to {len} bytes"))?;
+        self.committed = committed;
+        self.len = len;
+        Ok(())
+    }
+
+    /// Lays an image over the memory, which nobody else uses yet, from byte `at` on.
+    ///
+    /// A file's pages are mapped, copied only when written to, where both places are multiples
+    /// of the host's pages; else the bytes are read into the memory.
+    ///
+    /// # Errors
+    /// If the image does not fit, or the system refuses.
+    pub(crate) fn map_image(&mut self, at: u64, image: Image<'_>) -> Result<()> {
+        let page = sys::page_size();
+        let start = usize::try_from(at).ok();
+        let range = start
+            .and_then(|start| Some(start..start.checked_add(image.len())?))
+            .filter(|range| range.end <= self.len)
+            .ok_or_else(|| {
+                Error::with_kind(ErrorKind::Corrupt, "an image outside of its memory")
+            })?;
+        let result = match image {
+            Image::File { file, offset, .. }
+                if range.start.is_multiple_of(page) && offset.is_multiple_of(page as u64) =>
+            {
+                // `committed` is a multiple of the page too, so the last page is in it.
+                let end = range.end.next_multiple_of(page);
+                let place = self.before + range.start..self.before + end;
+                // SAFETY: `&mut self`, and by contract nobody has pointers into the memory yet.
+                unsafe { self.mapping.map_over(place, file, offset, Access::ReadWrite) }
+            }
+            Image::File { file, offset, .. } => {
+                sys::read_at(file, &mut self.bytes_mut()[range], offset)
+            }
+            Image::Bytes(bytes) => {
+                self.bytes_mut()[range].copy_from_slice(bytes);
+                Ok(())
+            }
+        };
+        result
+            .map_err(|error| Error::wrap(ErrorKind::Io, error))
+            .context("cannot map the initial contents of a memory")
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: `len` bytes from the base on are accessible by the type's invariant, and
+        // `&mut self` says that nobody else accesses them now.
+        unsafe { std::slice::from_raw_parts_mut(self.base(), self.len) }
+    }
+}
+
+const GUARDED: u64 = GUARD_BEFORE + GUARD_RESERVATION + GUARD_AFTER;
+
+/// Whether this process can reserve the address space of guarded memories: a limit
+/// (`ulimit -v`), a sandbox or a small processor may say no. Tried once.
+pub(crate) fn can_reserve_guarded() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        usize::try_from(GUARDED).is_ok_and(|len| Mapping::reserve(len).is_ok())
+            && (64 << 10) % sys::page_size() == 0
+    })
+}
+
+fn too_large(bytes: u64) -> Error {
+    Error::with_kind(ErrorKind::Limit, format!("a memory cannot have {bytes} bytes"))
+}

@@ -1,0 +1,145 @@
+//! Walking the stack: from a trap or an exit to the entry of wasm, and on through the activations
+//! around it.
+//!
+//! All frames of wasm and of the trampolines keep a frame pointer, and a frame is set up before
+//! its function checks the stack limit or does anything else that can trap. So the chain is whole
+//! at every place that a walk can start from: `[fp]` is the caller's frame pointer, `[fp + 8]` the
+//! return address, on x86-64 and on 64-bit Arm alike. A tail call replaces the frame of its
+//! caller, which is then not in the chain at all.
+
+use super::{arch, registry};
+use crate::runtime::code::CodeMapping;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Frames that a backtrace keeps, the innermost ones.
+pub(crate) const MAX_FRAMES: usize = 64;
+
+/// The frames of one activation.
+///
+/// Invariant: `stack` is memory of a live stack, between the innermost frame and the frame of the
+/// entry trampoline, `stack.end`. Whoever makes it upholds that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    /// Where the innermost frame may be at the lowest.
+    pub(crate) low: usize,
+    /// The innermost frame.
+    pub(crate) fp: usize,
+    /// The frame of the entry trampoline.
+    pub(crate) entry_fp: usize,
+}
+
+impl Segment {
+    /// The return addresses from the innermost frame on, up to the last that is in wasm.
+    ///
+    /// # Safety
+    /// The bytes from `low` to `entry_fp` are those of a stack that is there, and stays as it is
+    /// while the iterator is used.
+    pub(crate) unsafe fn return_addresses(self) -> impl Iterator<Item = usize> {
+        let Segment { low, mut fp, entry_fp } = self;
+        let frames: Range<usize> = low..entry_fp;
+        std::iter::from_fn(move || {
+            // Both words lie below `entry_fp`: it is aligned as `fp` is, and larger.
+            if !frames.contains(&fp) || !fp.is_multiple_of(16) || !entry_fp.is_multiple_of(16) {
+                return None;
+            }
+            let frame = std::ptr::with_exposed_provenance::<[usize; 2]>(fp);
+            // SAFETY: inside of the range that the caller vouches for, and aligned.
+            let [caller, return_address] = unsafe { frame.read() };
+            // The frame that the entry trampoline made returns to the trampoline, not to wasm.
+            let ascends = fp < caller && caller < entry_fp;
+            fp = caller;
+            ascends.then(|| arch::strip_return_address(return_address))
+        })
+    }
+}
+
+/// Where code was, innermost first, as bare addresses: what can be recorded without memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Trace {
+    pcs: [usize; MAX_FRAMES],
+    /// How many of `pcs` are set.
+    len: usize,
+    /// How many frames there were.
+    total: usize,
+    /// Whether the first pc is that of a trap; all others are return addresses.
+    trapped: bool,
+}
+
+impl Trace {
+    pub(crate) const fn new() -> Self {
+        Trace { pcs: [0; MAX_FRAMES], len: 0, total: 0, trapped: false }
+    }
+
+    /// Forgets all, to start with the pc of a trap, if there is one.
+    pub(crate) fn restart(&mut self, trap: Option<usize>) {
+        (self.len, self.total, self.trapped) = (0, 0, trap.is_some());
+        trap.into_iter().for_each(|pc| self.push(pc));
+    }
+
+    /// Adds the next outer frame.
+    pub(crate) fn push(&mut self, pc: usize) {
+        if let Some(slot) = self.pcs.get_mut(self.len) {
+            *slot = pc;
+            self.len += 1;
+        }
+        self.total += 1;
+    }
+}
+
+/// The wasm functions that were active when something happened, innermost first.
+///
+/// Addresses are turned into functions only when asked for; the code is kept until then.
+#[derive(Clone, Debug)]
+pub(crate) struct Backtrace {
+    pcs: Box<[usize]>,
+    trapped: bool,
+    omitted: usize,
+    codes: Vec<Arc<CodeMapping>>,
+}
+
+/// A frame of a [`Backtrace`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame<'a> {
+    /// The artifact of its module.
+    pub(crate) code: &'a Arc<CodeMapping>,
+    /// Index among the module's defined functions.
+    pub(crate) function: u32,
+    /// Offset in the module's bytes of the instruction that trapped or called, if on record.
+    pub(crate) wasm_offset: Option<u32>,
+}
+
+impl Backtrace {
+    /// To be called while everything that was active still is.
+    pub(crate) fn new(trace: &Trace) -> Self {
+        let pcs: Box<[usize]> = trace.pcs[..trace.len].into();
+        let mut codes: Vec<Arc<CodeMapping>> = Vec::new();
+        for &pc in &pcs {
+            if !codes.iter().any(|code| code.range().contains(&pc)) {
+                codes.extend(registry::find(pc));
+            }
+        }
+        let omitted = trace.total - trace.len;
+        Backtrace { pcs, trapped: trace.trapped, omitted, codes }
+    }
+
+    /// The innermost frames.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
+        self.pcs.iter().enumerate().filter_map(|(i, &pc)| {
+            let code = self.codes.iter().find(|code| code.range().contains(&pc))?;
+            let offset = pc.checked_sub(code.text().start)?;
+            let position = if i == 0 && self.trapped {
+                code.tables().trap(offset)?.0
+            } else {
+                code.tables().call(offset)?
+            };
+            let wasm_offset = position.site.map(|site| site.wasm_offset);
+            Some(Frame { code, function: position.function, wasm_offset })
+        })
+    }
+
+    /// How many frames there were besides, further out.
+    pub(crate) fn omitted(&self) -> usize {
+        self.omitted
+    }
+}
