@@ -1,0 +1,10 @@
+; Swapping two entries twice gives the array back, even when the indices are equal.
+(set-logic QF_ABV)
+(declare-const m (Array (_ BitVec 8) (_ BitVec 8)))
+(declare-const i (_ BitVec 8))
+(declare-const j (_ BitVec 8))
+(declare-const k (_ BitVec 8))
+(define-fun once () (Array (_ BitVec 8) (_ BitVec 8)) (store (store m i (select m j)) j (select m i)))
+(define-fun twice () (Array (_ BitVec 8) (_ BitVec 8)) (store (store once i (select once j)) j (select once i)))
+(assert (distinct (select m k) (select twice k)))
+(check-sat)

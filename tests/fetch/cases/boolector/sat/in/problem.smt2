@@ -1,0 +1,10 @@
+; x * y = 143 with both above one and x the smaller: 11 and 13 is the only way.
+(set-logic QF_BV)
+(declare-const x (_ BitVec 16))
+(declare-const y (_ BitVec 16))
+(assert (= (bvmul x y) (_ bv143 16)))
+(assert (bvult x (_ bv100 16)))
+(assert (bvult y (_ bv100 16)))
+(assert (bvugt x (_ bv1 16)))
+(assert (bvult x y))
+(check-sat)
