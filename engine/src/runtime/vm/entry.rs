@@ -11,20 +11,25 @@
 //! of another one. [`enter`] keeps what it has to restore in its own frame, and links the frames
 //! of a store, so that backtraces go on through all of them.
 
+use super::traps::{Fault, Landing};
 use super::unwind::{Backtrace, Segment, Trace};
 use super::vmctx::{EntryFn, ValRaw, VmCtx, VmFuncRef, VmStore};
 use super::{arch, sys};
 use crate::{Error, ErrorKind, Result, Trap};
 use std::any::Any;
 use std::cell::Cell;
+use std::mem::offset_of;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{Ordering, compiler_fence};
+use std::sync::atomic::{AtomicUsize, Ordering, compiler_fence};
 
 /// Stack that is left for the host below the limit of wasm: for the functions that wasm calls,
 /// and for the signal handler.
 const HOST_RESERVE: usize = 128 << 10;
+
+/// A stack limit that stops wasm at the next function: another thread may set it.
+const STOPPED: usize = usize::MAX;
 
 /// Why wasm was stopped.
 pub(crate) enum Raise {
@@ -65,7 +70,15 @@ impl Unwound {
 /// The state of a store's running wasm. Code has a pointer to its first field.
 #[repr(C)]
 pub(crate) struct Execution {
+    /// Only by raw pointer: code writes it, and other threads the stack limit.
     vm: VmStore,
+    /// The store, as a pointer made from the borrow under which wasm was entered; see `call.rs`.
+    pub(crate) owner: *mut (),
+    own: Own,
+}
+
+/// What only this file looks at.
+struct Own {
     /// The innermost activation, in the frame of its `enter`.
     activation: *const Activation,
     pending: Option<Raise>,
@@ -81,13 +94,29 @@ pub(crate) struct Execution {
 /// What an activation has to put back when it ends: the state of the one around it.
 struct Activation {
     outer: *const Activation,
+    marks: Marks,
+    thread: usize,
+}
+
+/// The part of a [`VmStore`] that belongs to an activation.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Marks {
     exit_fp: usize,
     exit_pc: usize,
     entry_fp: usize,
     entry_sp: usize,
     entry_handler: usize,
-    thread: usize,
 }
+
+const _: () = {
+    let at = offset_of!(VmStore, exit_fp);
+    assert!(offset_of!(Execution, vm) == 0);
+    assert!(offset_of!(VmStore, exit_pc) == at + offset_of!(Marks, exit_pc));
+    assert!(offset_of!(VmStore, entry_fp) == at + offset_of!(Marks, entry_fp));
+    assert!(offset_of!(VmStore, entry_sp) == at + offset_of!(Marks, entry_sp));
+    assert!(offset_of!(VmStore, entry_handler) == at + offset_of!(Marks, entry_handler));
+};
 
 thread_local! {
     /// The innermost execution that has wasm on this thread's stack.
@@ -112,8 +141,7 @@ impl ExecutionBox {
     /// With `max_stack` bytes of stack for wasm and what it calls, and no more than the thread
     /// has.
     pub(crate) fn new(max_stack: usize) -> Self {
-        let execution = Execution {
-            vm: VmStore::default(),
+        let own = Own {
             activation: ptr::null(),
             pending: None,
             trace: Trace::new(),
@@ -121,6 +149,7 @@ impl ExecutionBox {
             max_stack,
             thread: 0,
         };
+        let execution = Execution { vm: VmStore::default(), owner: ptr::null_mut(), own };
         ExecutionBox(NonNull::from(Box::leak(Box::new(execution))))
     }
 
@@ -146,9 +175,14 @@ impl Drop for ExecutionBox {
 /// # Safety
 /// `exec` is alive, on the thread that uses its store now, and the reference is given up before
 /// wasm runs or anybody else looks.
-unsafe fn look<'a>(exec: *mut Execution) -> &'a mut Execution {
+unsafe fn look<'a>(exec: *mut Execution) -> &'a mut Own {
     // SAFETY: as the caller says.
-    unsafe { &mut *exec }
+    unsafe { &mut (*exec).own }
+}
+
+/// Where an execution's marks are.
+fn marks(exec: *mut Execution) -> *mut Marks {
+    exec.wrapping_byte_add(offset_of!(VmStore, exit_fp)).cast()
 }
 
 /// Tells the signal handler about a memory, guards included, before code can access it.
@@ -195,36 +229,27 @@ pub(crate) unsafe fn enter(
         ptr::from_ref(prepared).addr()
     });
     // SAFETY: as the caller says; used up to the call below only.
-    let state = unsafe { look(exec) };
+    let own = unsafe { look(exec) };
+    // SAFETY: as the caller says; an atomic field, which others may change meanwhile.
+    let shared_limit = unsafe { &(*exec).vm.stack_limit };
     let sp = arch::stack_pointer();
-    let old_limit = state.vm.stack_limit.load(Ordering::Relaxed);
+    let old_limit = shared_limit.load(Ordering::Relaxed);
     // An activation inside of another one has what is left of that one's stack. A host function
     // may also have gone to another thread, which has a stack of its own.
-    let nested = !state.activation.is_null() && state.thread == thread;
-    let limit = if nested { old_limit } else { stack_limit(sp, state.max_stack) };
-    if sp < limit && limit != usize::MAX {
+    let nested = !own.activation.is_null() && own.thread == thread;
+    let keep = nested || old_limit == STOPPED;
+    let limit = if keep { old_limit } else { stack_limit(sp, own.max_stack) };
+    if sp < limit && limit != STOPPED {
         // SAFETY: the outer activations are on the stack and wait for this call.
-        unsafe { trace_exits(exec, None) };
+        unsafe { trace_wasm(exec, None) };
         return Err(unwound(exec, Raise::Trap(Trap::StackOverflow)));
     }
-    let activation = Activation {
-        outer: state.activation,
-        exit_fp: state.vm.exit_fp,
-        exit_pc: state.vm.exit_pc,
-        entry_fp: state.vm.entry_fp,
-        entry_sp: state.vm.entry_sp,
-        entry_handler: state.vm.entry_handler,
-        thread: state.thread,
-    };
-    state.activation = &raw const activation;
-    state.thread = thread;
-    // Another thread may have set a limit to stop wasm: that one stays.
-    let swap = |from, to| {
-        // SAFETY: as the caller says; the reference ends with this expression.
-        let limit = unsafe { &(*exec).vm.stack_limit };
-        let _ = limit.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
-    };
-    swap(old_limit, limit);
+    // SAFETY: as the caller says.
+    let saved = unsafe { marks(exec).read() };
+    let activation = Activation { outer: own.activation, marks: saved, thread: own.thread };
+    own.activation = &raw const activation;
+    own.thread = thread;
+    swap_limit(shared_limit, old_limit, limit);
     let outer = CURRENT.replace(exec);
 
     // SAFETY: `func` is alive.
@@ -238,23 +263,28 @@ pub(crate) unsafe fn enter(
     compiler_fence(Ordering::SeqCst);
 
     CURRENT.set(outer);
-    swap(limit, old_limit);
+    swap_limit(shared_limit, limit, old_limit);
     // SAFETY: as the caller says; code has ended.
-    let state = unsafe { look(exec) };
-    state.activation = activation.outer;
-    state.thread = activation.thread;
-    state.vm.exit_fp = activation.exit_fp;
-    state.vm.exit_pc = activation.exit_pc;
-    state.vm.entry_fp = activation.entry_fp;
-    state.vm.entry_sp = activation.entry_sp;
-    state.vm.entry_handler = activation.entry_handler;
+    unsafe { marks(exec).write(activation.marks) };
+    // SAFETY: as above.
+    let own = unsafe { look(exec) };
+    own.activation = activation.outer;
+    own.thread = activation.thread;
     if returned != 0 {
         return Ok(());
     }
-    let raise = state.pending.take().unwrap_or_else(|| {
+    let raise = own.pending.take().unwrap_or_else(|| {
         Raise::Error(Error::with_kind(ErrorKind::Bug, "wasm stopped without saying why"))
     });
     Err(unwound(exec, raise))
+}
+
+/// Changes the stack limit, unless another thread has set [`STOPPED`] meanwhile.
+fn swap_limit(limit: &AtomicUsize, from: usize, to: usize) {
+    if from != to {
+        // When it fails, the other thread's limit is the one to keep.
+        let _ = limit.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+    }
 }
 
 /// The lowest address that wasm may use, entered with the stack at `sp`.
@@ -284,9 +314,21 @@ fn unwound(exec: *mut Execution, raise: Raise) -> Unwound {
 /// `exec` is alive and this thread's, and wasm of it was left by a trampoline on record.
 pub(crate) unsafe fn set_pending(exec: *mut Execution, raise: Raise) {
     // SAFETY: as the caller says.
-    unsafe { trace_exits(exec, None) };
+    unsafe { trace_wasm(exec, None) };
     // SAFETY: as above.
     unsafe { look(exec) }.pending = Some(raise);
+}
+
+/// What is pending after a host function was called by the host itself and returned 0.
+///
+/// # Safety
+/// `exec` is alive and this thread's.
+pub(crate) unsafe fn take_pending(exec: *mut Execution) -> Unwound {
+    // SAFETY: as the caller says; the reference ends here.
+    let raise = unsafe { look(exec) }.pending.take().unwrap_or_else(|| {
+        Raise::Error(Error::with_kind(ErrorKind::Bug, "a host function failed without saying why"))
+    });
+    Unwound { raise, backtrace: None }
 }
 
 /// Where wasm is, as far as a host function that was called by it can tell.
@@ -295,7 +337,7 @@ pub(crate) unsafe fn set_pending(exec: *mut Execution, raise: Raise) {
 /// `exec` is alive and this thread's, and wasm of it was left by a trampoline on record.
 pub(crate) unsafe fn capture_backtrace(exec: *mut Execution) -> Backtrace {
     // SAFETY: as the caller says.
-    unsafe { trace_exits(exec, None) };
+    unsafe { trace_wasm(exec, None) };
     // SAFETY: as above.
     Backtrace::new(&unsafe { look(exec) }.trace)
 }
@@ -307,8 +349,8 @@ pub(crate) unsafe fn capture_backtrace(exec: *mut Execution) -> Backtrace {
 /// frames above it are of code and trampolines, or have nothing left to drop. Something is
 /// pending.
 pub(crate) unsafe fn raise(exec: *mut Execution) -> ! {
-    // SAFETY: as the caller says; the reference ends here.
-    let VmStore { entry_fp, entry_sp, entry_handler, .. } = unsafe { look(exec) }.vm;
+    // SAFETY: as the caller says.
+    let Marks { entry_fp, entry_sp, entry_handler, .. } = unsafe { marks(exec).read() };
     if entry_handler == 0 {
         sys::die(&[b"precompile: nothing to return to from wasm\n"]);
     }
@@ -338,25 +380,27 @@ pub(crate) unsafe fn catch_host(exec: *mut Execution, f: impl FnOnce() -> Result
 ///
 /// # Safety
 /// `exec` is alive and this thread's; its activations are on the stack.
-unsafe fn trace_exits(exec: *mut Execution, trap: Option<(usize, Segment)>) {
+unsafe fn trace_wasm(exec: *mut Execution, trap: Option<&Fault>) {
     // SAFETY: as the caller says; walking only reads stacks.
-    let state = unsafe { look(exec) };
-    state.trace.restart(trap.map(|(pc, _)| pc));
-    let exit = |fp, entry_fp| Segment { low: fp, fp, entry_fp };
-    let innermost = exit(state.vm.exit_fp, state.vm.entry_fp);
-    let mut segment = trap.map_or(innermost, |(_, segment)| segment);
-    let mut activation = state.activation;
+    let own = unsafe { look(exec) };
+    // SAFETY: as the caller says.
+    let mut marks = unsafe { marks(exec).read() };
+    own.trace.restart(trap.map(|trap| trap.pc));
+    let (mut low, mut fp) = trap.map_or((marks.exit_fp, marks.exit_fp), |trap| (trap.sp, trap.fp));
+    let mut activation = own.activation;
     loop {
+        let segment = Segment { low, fp, entry_fp: marks.entry_fp };
         // SAFETY: the activation's frames are on the stack, below its entry's frame. An exit on
         // record is one of them; without any, `fp` is 0 and nothing is read.
-        unsafe { segment.return_addresses() }.for_each(|pc| state.trace.push(pc));
+        unsafe { segment.return_addresses() }.for_each(|pc| own.trace.push(pc));
         if activation.is_null() {
             return;
         }
         // SAFETY: in the frame of an `enter` that has not returned.
-        let Activation { outer, exit_fp, entry_fp, .. } = *unsafe { &*activation };
-        segment = exit(exit_fp, entry_fp);
-        activation = outer;
+        let around = unsafe { &*activation };
+        marks = around.marks;
+        (low, fp) = (marks.exit_fp, marks.exit_fp);
+        activation = around.outer;
     }
 }
 
@@ -375,27 +419,25 @@ impl Running {
         Running(exec)
     }
 
-    fn state(&self) -> &mut Execution {
-        // SAFETY: by the contract of `new`, the thread is in code: nobody else looks.
-        unsafe { look(self.0) }
-    }
-
     /// Whether `address` belongs to a memory or its guards.
     pub(super) fn has_memory_at(&self, address: usize) -> bool {
-        self.state().memories.iter().any(|range| range.contains(&address))
+        // SAFETY: by the contract of `new`, the thread is in code: nobody else looks.
+        unsafe { look(self.0) }.memories.iter().any(|range| range.contains(&address))
     }
 
-    /// The innermost entry's frame pointer, stack pointer and landing pad.
-    pub(super) fn landing(&self) -> (usize, usize, usize) {
-        let vm = &self.state().vm;
-        (vm.entry_fp, vm.entry_sp, vm.entry_handler)
+    /// The innermost entry; `None` if there is none on record.
+    pub(super) fn landing(&self) -> Option<Landing> {
+        // SAFETY: by the contract of `new`.
+        let Marks { entry_fp: fp, entry_sp: sp, entry_handler: pc, .. } =
+            unsafe { marks(self.0).read() };
+        (pc != 0).then_some(Landing { fp, sp, pc })
     }
 
-    /// Records a trap at `pc`, in a function whose frame is at `fp`. Takes no memory.
-    pub(super) fn trap(&self, trap: Trap, pc: usize, fp: usize, sp: usize) {
-        let segment = Segment { low: sp, fp, entry_fp: self.state().vm.entry_fp };
-        // SAFETY: by the contract of `new`; the stack from `sp` up to the entry is there.
-        unsafe { trace_exits(self.0, Some((pc, segment))) };
-        self.state().pending = Some(Raise::Trap(trap));
+    /// Records a trap. Takes no memory.
+    pub(super) fn trap(&self, trap: Trap, fault: &Fault) {
+        // SAFETY: by the contract of `new`; the stack up to the entry is there.
+        unsafe { trace_wasm(self.0, Some(fault)) };
+        // SAFETY: by the contract of `new`.
+        unsafe { look(self.0) }.pending = Some(Raise::Trap(trap));
     }
 }

@@ -83,12 +83,11 @@ pub(super) fn on_fault(fault: &Fault) -> Option<Landing> {
         if !plausible(trap, fault.kind, &running) {
             unexpected("a fault outside of the memories", fault, code.name);
         }
-        let (fp, sp, pc) = running.landing();
-        if pc == 0 {
+        let Some(landing) = running.landing() else {
             unexpected("a trap without an entry", fault, code.name);
-        }
-        running.trap(trap, fault.pc, fault.fp, fault.sp);
-        Landing { fp, sp, pc }
+        };
+        running.trap(trap, fault);
+        landing
     })
 }
 

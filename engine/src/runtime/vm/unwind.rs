@@ -16,9 +16,6 @@ use std::sync::Arc;
 pub(crate) const MAX_FRAMES: usize = 64;
 
 /// The frames of one activation.
-///
-/// Invariant: `stack` is memory of a live stack, between the innermost frame and the frame of the
-/// entry trampoline, `stack.end`. Whoever makes it upholds that.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     /// Where the innermost frame may be at the lowest.
