@@ -40,12 +40,18 @@
 //! versions: an entry of another version is a miss.
 
 pub(crate) mod const_expr;
+#[cfg(feature = "compile")]
+mod elf;
 pub(crate) mod header;
+#[cfg(feature = "compile")]
+mod images;
 #[cfg(feature = "runtime")]
 pub(crate) mod read;
 pub(crate) mod records;
 pub(crate) mod sites;
 pub(crate) mod val_type;
+#[cfg(feature = "compile")]
+pub(crate) mod write;
 
 /// Version of everything in this folder.
 pub(crate) const FORMAT_VERSION: u32 = 1;

@@ -504,11 +504,12 @@ fn read_names(module: &[u8], section: BinaryReader<'_>, functions: usize) -> Nam
         start..start + name.len()
     };
     let mut names = Names::default();
-    for subsection in NameSectionReader::new(section) {
+    // The inner iterators do not mind the order, which does not matter here.
+    for subsection in NameSectionReader::new(section).sections {
         match subsection {
             Ok(Name::Module { name, .. }) => names.module = Some(piece(name)),
             Ok(Name::Function(map)) => {
-                for naming in map.into_iter().map_while(Result::ok) {
+                for naming in map.names.map_while(Result::ok) {
                     if (naming.index as usize) < functions {
                         names.functions.push((FuncIndex::new(naming.index), piece(naming.name)));
                     }

@@ -182,7 +182,7 @@ impl Plan {
             for (index, piece) in pieces.iter().enumerate() {
                 for call in &piece.calls {
                     if !plan.reaches(index, call) {
-                        plan.veneers.insert((index as u32, call.target), 0);
+                        plan.veneers.entry((index as u32, call.target)).or_default();
                     }
                 }
             }

@@ -11,6 +11,247 @@
 
 #![forbid(unsafe_code)]
 
+mod decode;
 pub(crate) mod function;
 pub(crate) mod isa;
+mod link;
+mod parallel;
+mod proposals;
+#[cfg(test)]
+mod tests;
+mod trampoline;
 pub(crate) mod translate;
+
+use crate::abi::builtins::Builtin;
+use crate::abi::vmctx::{Counts, Layout};
+use crate::artifact::sites;
+use crate::artifact::write::{self, Contents};
+use crate::error::{Error, ErrorKind, Result};
+use crate::features::Features;
+use crate::fingerprint::{Fingerprint, ModuleDigest};
+use crate::wasm::index::{DefinedFuncIndex, SigIndex};
+use crate::wasm::module::ModuleInfo;
+use decode::Decoded;
+use function::{CompiledCode, FunctionCompiler, ModuleEnv};
+use link::{Order, Part, Piece, Plan};
+use std::io::{Seek, Write};
+use std::time::{Duration, Instant};
+use trampoline::TrampolineCompiler;
+use wasmparser::FuncValidatorAllocations;
+
+/// What a compilation did, for reports. None of it is in the artifact.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Summary {
+    /// Functions with a body.
+    pub(crate) functions: u32,
+    /// Distinct function types.
+    pub(crate) signatures: u32,
+    /// Bytes of the module.
+    pub(crate) module_len: u64,
+    /// Bytes of code, trampolines included.
+    pub(crate) text_len: u64,
+    /// Bytes of the artifact.
+    pub(crate) artifact_len: u64,
+    /// Time for everything but bodies to be decoded and validated.
+    pub(crate) decode: Duration,
+    /// Time for bodies to be validated, translated and compiled, on all threads at once.
+    pub(crate) compile: Duration,
+    /// Time to link and write.
+    pub(crate) write: Duration,
+}
+
+/// Compiles `module`, whose digest is `digest`, under the settings of `fingerprint` on up to
+/// `jobs` threads, and writes the artifact to `out`, from its position 0.
+///
+/// # Errors
+/// `Invalid`, `Unsupported` or `Limit` where the module is to blame; `Io` where `out` fails, which
+/// leaves something behind that is no artifact.
+pub(crate) fn compile(
+    module: &[u8],
+    digest: ModuleDigest,
+    fingerprint: &Fingerprint,
+    jobs: usize,
+    out: &mut (impl Write + Seek),
+) -> Result<Summary> {
+    let features = fingerprint.features;
+    let missing = features.difference(Features::SUPPORTED);
+    if !missing.is_empty() {
+        let message = format!("features that this engine does not support: {missing}");
+        return Err(Error::with_kind(ErrorKind::Config, message));
+    }
+    compile_bodies(module, digest, fingerprint, jobs, out)
+        .map_err(|error| proposals::explain(module, features, error))
+}
+
+fn compile_bodies(
+    module: &[u8],
+    digest: ModuleDigest,
+    fingerprint: &Fingerprint,
+    jobs: usize,
+    out: &mut (impl Write + Seek),
+) -> Result<Summary> {
+    let start = Instant::now();
+    let isa = isa::build(fingerprint)?;
+    let decoded = decode::decode(module, fingerprint.features)?;
+    let info = &decoded.info;
+    let counts = counts(info);
+    let layout = Layout::new(counts).ok_or_else(|| {
+        Error::with_kind(ErrorKind::Limit, "the module declares too much for one instance")
+    })?;
+    let env = ModuleEnv { info, layout, settings: *fingerprint, isa: &*isa };
+    let decoded_at = Instant::now();
+
+    let order = Order::new(info);
+    let parts = parallel::run(
+        jobs,
+        &weights(info, order),
+        || Worker::new(&env),
+        |worker, index| worker.part(&decoded, order, index),
+        |index| describe(info, order, index),
+    )?;
+    let (pieces, mut sites): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    sites.truncate(info.bodies.len());
+    let compiled_at = Instant::now();
+
+    let arch = fingerprint.target.arch();
+    let plan = Plan::new(&pieces, arch)?;
+    let mut contents = Contents {
+        module,
+        digest,
+        info,
+        counts,
+        fingerprint,
+        functions: Vec::with_capacity(info.bodies.len()),
+        sites,
+        signatures: vec![(0, 0); info.signatures.len()],
+        trampolines: Vec::new(),
+        text_len: plan.len(),
+    };
+    for index in 0..order.len() {
+        place(&mut contents, order.part(index), plan.start(index), plan.end(index));
+    }
+    let artifact_len = write::write(&contents, out, |text| plan.write(pieces, text))?;
+    Ok(Summary {
+        functions: info.bodies.len() as u32,
+        signatures: info.signatures.len() as u32,
+        module_len: module.len() as u64,
+        text_len: u64::from(plan.len()),
+        artifact_len,
+        decode: decoded_at - start,
+        compile: compiled_at - decoded_at,
+        write: compiled_at.elapsed(),
+    })
+}
+
+/// Notes where a piece of the text is.
+fn place(contents: &mut Contents<'_>, part: Option<Part>, start: u32, end: u32) {
+    let name = match part {
+        Some(Part::Function(_)) => return contents.functions.push((start, end)),
+        Some(Part::Entry(sig)) => {
+            contents.signatures[sig as usize].0 = start;
+            format!("entry[{sig}]")
+        }
+        Some(Part::Host(sig)) => {
+            contents.signatures[sig as usize].1 = start;
+            format!("host[{sig}]")
+        }
+        Some(Part::Builtin(builtin)) => format!("builtin[{}]", builtin.name()),
+        None => return,
+    };
+    contents.trampolines.push((name, start, end));
+}
+
+/// What the layout of the vmctx depends on.
+fn counts(info: &ModuleInfo) -> Counts {
+    let defined = |all: usize, imported: u32| all as u32 - imported;
+    Counts {
+        imported_functions: info.num_imported_functions,
+        imported_tables: info.num_imported_tables,
+        imported_memories: info.num_imported_memories,
+        imported_globals: info.num_imported_globals,
+        imported_tags: info.num_imported_tags,
+        defined_tables: defined(info.tables.len(), info.num_imported_tables),
+        defined_memories: defined(info.memories.len(), info.num_imported_memories),
+        defined_globals: defined(info.globals.len(), info.num_imported_globals),
+        defined_tags: defined(info.tags.len(), info.num_imported_tags),
+        func_refs: info.num_func_refs,
+    }
+}
+
+/// How long each piece will take, roughly: the length of its body.
+fn weights(info: &ModuleInfo, order: Order) -> Vec<u32> {
+    const TRAMPOLINE: u32 = 40;
+    let mut weights: Vec<u32> = info.bodies.iter().map(|body| body.len() as u32).collect();
+    weights.resize(order.len(), TRAMPOLINE);
+    weights
+}
+
+/// A piece, for the report of a panic.
+fn describe(info: &ModuleInfo, order: Order, index: usize) -> String {
+    match order.part(index) {
+        Some(Part::Function(defined)) => {
+            let func = info.func_index(DefinedFuncIndex::new(defined));
+            format!("while function {} was compiled", func.as_u32())
+        }
+        Some(Part::Builtin(builtin)) => format!("in the trampoline of {}", builtin.name()),
+        Some(Part::Entry(sig) | Part::Host(sig)) => format!("in a trampoline of signature {sig}"),
+        None => format!("in piece {index}"),
+    }
+}
+
+/// What a thread keeps from one piece to the next.
+struct Worker<'a> {
+    env: &'a ModuleEnv<'a>,
+    functions: FunctionCompiler,
+    validator: FuncValidatorAllocations,
+    trampolines: TrampolineCompiler<'a>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(env: &'a ModuleEnv<'a>) -> Self {
+        Worker {
+            env,
+            functions: FunctionCompiler::new(),
+            validator: FuncValidatorAllocations::default(),
+            trampolines: TrampolineCompiler::new(env.isa),
+        }
+    }
+
+    /// Compiles piece `index`: its code, and its sites as artifacts have them.
+    fn part(
+        &mut self,
+        decoded: &Decoded<'_>,
+        order: Order,
+        index: usize,
+    ) -> Result<(Piece, Box<[u8]>)> {
+        let missing = || Error::with_kind(ErrorKind::Bug, format!("there is no piece {index}"));
+        let signature = |sig| self.env.info.signatures.get(SigIndex::new(sig));
+        let code = match order.part(index).ok_or_else(missing)? {
+            Part::Function(func) => self.function(decoded, DefinedFuncIndex::new(func))?,
+            Part::Entry(sig) => self.trampolines.entry(signature(sig))?,
+            Part::Host(sig) => self.trampolines.host(signature(sig))?,
+            Part::Builtin(builtin) => self.builtin(builtin)?,
+        };
+        let mut encoded = Vec::new();
+        if index < decoded.info.bodies.len() {
+            sites::encode(&code.sites, &mut encoded);
+        }
+        let arch = self.env.settings.target.arch();
+        let piece = Piece::new(code, arch, |target| order.piece_of(target))?;
+        Ok((piece, encoded.into()))
+    }
+
+    fn function(&mut self, decoded: &Decoded<'_>, func: DefinedFuncIndex) -> Result<CompiledCode> {
+        let missing = || Error::with_kind(ErrorKind::Bug, "a function has no body");
+        let (body, validate) = decoded.body(func).ok_or_else(missing)?;
+        let validator = validate.into_validator(std::mem::take(&mut self.validator));
+        let (code, allocations) = self.functions.compile(self.env, func, body, validator)?;
+        self.validator = allocations;
+        Ok(code)
+    }
+
+    fn builtin(&mut self, builtin: Builtin) -> Result<CompiledCode> {
+        let code = self.trampolines.builtin(builtin)?;
+        code.ok_or_else(|| Error::with_kind(ErrorKind::Bug, "a leaf builtin has no trampoline"))
+    }
+}

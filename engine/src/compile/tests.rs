@@ -1,0 +1,357 @@
+//! The compiler as a whole, from module text to the bytes of an artifact.
+
+use super::compile;
+use crate::abi::memory_plan::Bounds;
+use crate::abi::target::{Arch, CpuLevel, Os, Target};
+use crate::artifact::header::{Header, PAGE, Section};
+use crate::artifact::sites;
+use crate::fingerprint::{Fingerprint, ModuleDigest, OptLevel};
+use crate::{ErrorKind, Features, ModuleError, Result};
+use std::io::Cursor;
+
+fn fingerprint(cpu: CpuLevel) -> Fingerprint {
+    Fingerprint {
+        target: Target::new(cpu.arch(), Os::Linux),
+        cpu,
+        features: Features::SUPPORTED,
+        bounds: Bounds::Guard,
+        opt_level: OptLevel::Speed,
+        nan_canonicalization: false,
+    }
+}
+
+fn artifact(module: &[u8], fingerprint: &Fingerprint, jobs: usize) -> Result<Vec<u8>> {
+    let mut out = Cursor::new(Vec::new());
+    let digest = ModuleDigest::of(module);
+    let summary = compile(module, digest, fingerprint, jobs, &mut out)?;
+    let bytes = out.into_inner();
+    assert_eq!(summary.artifact_len, bytes.len() as u64);
+    Ok(bytes)
+}
+
+fn portable(module: &[u8]) -> Result<Vec<u8>> {
+    artifact(module, &fingerprint(CpuLevel::X86_64V2), 1)
+}
+
+fn binary(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap()
+}
+
+fn section(artifact: &[u8], section: Section) -> &[u8] {
+    let (header, _) = Header::read(artifact).unwrap();
+    let place = &header.sections[section as usize];
+    let start = place.offset.get() as usize;
+    &artifact[start..start + place.len.get() as usize]
+}
+
+fn words(artifact: &[u8], which: Section) -> Vec<u32> {
+    let chunks = section(artifact, which).chunks_exact(4);
+    chunks.map(|word| u32::from_le_bytes(*word.first_chunk().unwrap())).collect()
+}
+
+/// Something of everything: each section has something in it.
+const KITCHEN: &str = r#"
+(module $kitchen
+  (type $binary (func (param i32 i32) (result i32)))
+  (import "host" "log" (func $log (param i32)))
+  (import "host" "many" (func $many (param i64 f32 f64 v128 externref) (result i32 i64 f32 f64 v128 funcref externref i32 i32 i32)))
+  (import "host" "limit" (global $limit i32))
+  (memory (export "memory") 2 10)
+  (table $t (export "table") 10 20 funcref)
+  (table $late 4 funcref)
+  (table $refs 3 externref)
+  (global (export "counter") (mut i32) (i32.const 7))
+  (global $v v128 (v128.const i64x2 1 2))
+  (global $f funcref (ref.func $hidden))
+  (data (i32.const 16) "hello")
+  (data (i32.const 65540) "there")
+  (data $passive "later")
+  (elem (table $t) (i32.const 2) func $add $sub)
+  (elem (table $late) (global.get $limit) func $add)
+  (elem $p func $sub)
+  (elem $x externref (ref.null extern))
+  (elem declare func $declared)
+  (func $add (export "add") (type $binary) (i32.add (local.get 0) (local.get 1)))
+  (func $sub (type $binary) (i32.sub (local.get 0) (local.get 1)))
+  (func $hidden (param i32) (call $log (local.get 0)))
+  (func $declared (result funcref) (ref.func $declared))
+  (func (export "load") (param i32) (result i32)
+    (i32.load (call $add (local.get 0) (i32.const 4))))
+  (func (export "init")
+    (memory.init $passive (i32.const 0) (i32.const 0) (i32.const 5))
+    (data.drop $passive)
+    (table.init $t $p (i32.const 0) (i32.const 0) (i32.const 1))
+    (call $hidden (i32.const 1)))
+  (func (export "div") (param i64 i64) (result i64) (i64.div_s (local.get 0) (local.get 1)))
+  (func (export "indirect") (param i32) (result i32)
+    (call_indirect $t (type $binary) (i32.const 1) (i32.const 2) (local.get 0)))
+  (func $start)
+  (start $start))
+"#;
+
+#[test]
+fn an_artifact_parses_back() {
+    let module = binary(KITCHEN);
+    let fingerprint = fingerprint(CpuLevel::X86_64V2);
+    let bytes = artifact(&module, &fingerprint, 2).unwrap();
+    let (header, canonical) = Header::read(&bytes).unwrap();
+    assert_eq!(canonical, fingerprint.to_bytes());
+    assert_eq!(header.module, ModuleDigest::of(&module).0);
+    assert_eq!(header.start(), Some(10));
+    assert_eq!(header.cpu_features.get(), CpuLevel::X86_64V2.features().bits());
+    let counts = header.counts();
+    assert_eq!((counts.imported_functions, counts.imported_globals), (2, 1));
+    assert_eq!((counts.defined_tables, counts.defined_memories), (3, 1));
+    assert_eq!(counts.defined_globals, 3);
+    assert_eq!(counts.func_refs, 8, "exports, elements and the global's");
+
+    let starts = words(&bytes, Section::FuncStarts);
+    assert_eq!(starts.len(), 9 + 1);
+    assert!(starts.is_sorted());
+    assert_eq!(words(&bytes, Section::FuncSigs).len(), 11);
+    let text = &header.sections[Section::Text as usize];
+    assert_eq!((text.offset.get(), text.len.get() % 4096), (PAGE as u64, 0));
+
+    let site_starts = words(&bytes, Section::SiteStarts);
+    let all = section(&bytes, Section::Sites);
+    assert_eq!(site_starts.len(), 9 + 1);
+    assert_eq!(*site_starts.last().unwrap() as usize, all.len());
+    assert!(site_starts.is_sorted());
+    // Pairs of numbers, the last bytes of which have the high bit clear.
+    for pair in site_starts.windows(2) {
+        let records = &all[pair[0] as usize..pair[1] as usize];
+        assert_eq!(records.iter().filter(|b| **b & 0x80 == 0).count() % 2, 0);
+    }
+
+    let names = section(&bytes, Section::SymbolNames);
+    let name = |at: u32| {
+        let rest = &names[at as usize..];
+        std::str::from_utf8(rest.split(|b| *b == 0).next().unwrap()).unwrap()
+    };
+    let func_names = words(&bytes, Section::FuncNames);
+    assert_eq!(
+        func_names.iter().map(|at| name(*at)).collect::<Vec<_>>(),
+        ["add", "sub", "hidden", "declared", "", "", "", "", "start"]
+    );
+    let symbols: Vec<_> = section(&bytes, Section::Symbols)
+        .chunks_exact(24)
+        .map(|symbol| name(u32::from_le_bytes(*symbol.first_chunk().unwrap())))
+        .collect();
+    assert_eq!(symbols[..6], ["", "add", "sub", "hidden", "declared", "function[6]"]);
+    assert!(symbols.contains(&"entry[0]") && symbols.contains(&"builtin[raise]"));
+    // The text holds what the data segments had, once, in the images.
+    let images = section(&bytes, Section::Images);
+    assert_eq!(&images[16..21], b"hello");
+    assert_eq!(&images[65540..65545], b"there");
+    assert_eq!(section(&bytes, Section::DataBytes), b"later");
+}
+
+#[test]
+fn the_same_bytes_for_any_number_of_threads() {
+    let mut text = String::from("(module (import \"a\" \"b\" (func $i))");
+    for i in 0..60 {
+        text.push_str(&format!(
+            "(func (export \"f{i}\") (param i32) (result i32) (call $i) {} (local.get 0))",
+            "(drop (i32.load offset=8 (local.get 0)))".repeat(i * 7 % 60)
+        ));
+    }
+    text.push_str("(memory 1))");
+    let module = binary(&text);
+    for cpu in [CpuLevel::X86_64V3, CpuLevel::Aarch64] {
+        let fingerprint = fingerprint(cpu);
+        let first = artifact(&module, &fingerprint, 1).unwrap();
+        for jobs in [2, 3, 16, 1] {
+            assert!(artifact(&module, &fingerprint, jobs).unwrap() == first, "{jobs} jobs");
+        }
+    }
+}
+
+#[test]
+fn all_targets_levels_and_settings() {
+    let module = binary(KITCHEN);
+    for arch in [Arch::X86_64, Arch::Aarch64] {
+        for os in [Os::Linux, Os::MacOs, Os::Windows] {
+            for cpu in CpuLevel::named(arch) {
+                let base = Fingerprint { target: Target::new(arch, os), ..fingerprint(*cpu) };
+                for fingerprint in [
+                    base,
+                    Fingerprint { bounds: Bounds::Explicit, ..base },
+                    Fingerprint { opt_level: OptLevel::None, ..base },
+                    Fingerprint { nan_canonicalization: true, ..base },
+                ] {
+                    let bytes = artifact(&module, &fingerprint, 1).unwrap();
+                    let (header, _) = Header::read(&bytes).unwrap();
+                    let text = &header.sections[Section::Text as usize];
+                    assert_eq!(text.offset.get() % arch.text_align(), 0);
+                    assert_eq!(text.len.get() % arch.text_align(), 0);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_empty_module_is_one() {
+    for module in [&b"\0asm\x01\0\0\0"[..], &binary("(module (import \"a\" \"b\" (func)))")] {
+        let bytes = portable(module).unwrap();
+        assert_eq!(words(&bytes, Section::FuncStarts), [0]);
+        assert_eq!(words(&bytes, Section::SiteStarts), [0]);
+    }
+}
+
+#[test]
+fn refusals_name_the_place_and_the_proposal() {
+    let gc = "(module (type (struct (field i32))))";
+    let cases = [
+        ("(module (func (result i32) i64.const 0))", ErrorKind::Invalid, "type mismatch"),
+        (
+            "(module (func) (func (return_call 0)))",
+            ErrorKind::Unsupported,
+            "tail-call, which is not",
+        ),
+        ("(module (memory i64 1))", ErrorKind::Unsupported, "memory64"),
+        ("(module (memory 1) (memory 1))", ErrorKind::Unsupported, "multi-memory"),
+        ("(module (memory 1 1 shared))", ErrorKind::Unsupported, "threads"),
+        ("(module (tag))", ErrorKind::Unsupported, "exceptions"),
+        ("(module (memory 1 (pagesize 1)))", ErrorKind::Unsupported, "custom-page-sizes"),
+        (
+            "(module (type $t (func)) (table 1 (ref null $t)))",
+            ErrorKind::Unsupported,
+            "function-references",
+        ),
+        (gc, ErrorKind::Unsupported, "gc"),
+        (
+            "(module (func (param i64 i64 i64 i64) (drop (drop
+               (i64.add128 (local.get 0) (local.get 1) (local.get 2) (local.get 3))))))",
+            ErrorKind::Unsupported,
+            "wide-arithmetic",
+        ),
+    ];
+    for (text, kind, words) in cases {
+        let error = portable(&binary(text)).unwrap_err();
+        assert_eq!(error.kind(), kind, "{text}: {error:#}");
+        let message = format!("{error:#}");
+        assert!(message.contains(words), "{text}: {message}");
+        let place = error.downcast_ref::<ModuleError>().and_then(ModuleError::offset);
+        assert!(place.is_some_and(|at| at >= 8), "{text}: {message}");
+    }
+}
+
+#[test]
+fn switched_off_is_told_from_unsupported() {
+    let module = binary("(module (func (param i32) (result i32) (i32.extend8_s (local.get 0))))");
+    let base = fingerprint(CpuLevel::X86_64V2);
+    let fingerprint = Fingerprint { features: Features::WASM1, ..base };
+    let error = artifact(&module, &fingerprint, 1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let message = format!("{error:#}");
+    assert!(message.contains("the proposal sign-extension, which is switched off"), "{message}");
+    let fingerprint = Fingerprint { features: Features::GC, ..base };
+    assert_eq!(artifact(&module, &fingerprint, 1).unwrap_err().kind(), ErrorKind::Config);
+}
+
+#[test]
+fn what_is_no_module_is_told_what_it_is() {
+    let cases: [(&[u8], &str); 8] = [
+        (b"", "no bytes at all"),
+        (b"\0as", "unexpected end of the module's header"),
+        (b"\0asm\x01\0", "unexpected end of the module's header"),
+        (b"\0asm\x02\0\0\0", "unknown binary version"),
+        (b"\0asm\x0d\0\x01\0", "this is a component"),
+        (b"  (module)", "looks like the text format"),
+        (b"\x7fELF\x02\x01\x01\0", "magic header"),
+        (b"\0asm\x01\0\0\0\x01", "unexpected end"),
+    ];
+    for (bytes, words) in cases {
+        let message = format!("{:#}", portable(bytes).unwrap_err());
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn the_first_bad_function_is_reported() {
+    let bad = "(func (result i32) (i64.const 0))";
+    let fine = "(func (param i32) (drop (i32.add (local.get 0) (i32.const 1))))".repeat(20);
+    let large = format!("(func (result i32) {} (i64.const 0))", "nop ".repeat(1000));
+    let module = binary(&format!("(module {fine} {bad} {fine} {large})"));
+    let first = format!("{:#}", portable(&module).unwrap_err());
+    let base = fingerprint(CpuLevel::X86_64V2);
+    for jobs in [1, 2, 5] {
+        let again = artifact(&module, &base, jobs).unwrap_err();
+        assert_eq!(format!("{again:#}"), first);
+    }
+}
+
+#[test]
+fn no_panic_on_cut_or_mutated_modules() {
+    let module = binary(KITCHEN);
+    // The quickest settings: the compiler proper is not what this is about.
+    let base = Fingerprint { opt_level: OptLevel::None, ..fingerprint(CpuLevel::X86_64V2) };
+    let check = |bytes: &[u8]| match artifact(bytes, &base, 1) {
+        Ok(artifact) => drop(Header::read(&artifact).unwrap()),
+        Err(error) => {
+            assert_ne!(error.kind(), ErrorKind::Bug, "{error:#}");
+            assert_ne!(error.kind(), ErrorKind::Io, "{error:#}");
+        }
+    };
+    for len in 0..module.len() {
+        check(&module[..len]);
+    }
+    let mut bytes = module.clone();
+    // A fixed sequence, so that a failure can be seen again.
+    let mut random: u32 = 12345;
+    for at in 8..module.len() {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        bytes[at] = (random >> 24) as u8;
+        check(&bytes);
+        bytes[at] = module[at] ^ 1 << (random >> 8 & 7);
+        check(&bytes);
+        bytes[at] = module[at];
+    }
+}
+
+#[test]
+fn damaged_names_are_left_out() {
+    let module = binary("(module (func $a) (func $b))");
+    let custom = |payload: &[u8]| {
+        let mut bytes = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x03\x02\0\0".to_vec();
+        bytes.extend_from_slice(b"\x0a\x07\x02\x02\0\x0b\x02\0\x0b\0");
+        bytes.truncate(bytes.len() - 1);
+        bytes.extend_from_slice(&[0, payload.len() as u8 + 5, 4]);
+        bytes.extend_from_slice(b"name");
+        bytes.extend_from_slice(payload);
+        bytes
+    };
+    assert!(words(&portable(&module).unwrap(), Section::FuncNames).iter().all(|at| *at != 0));
+    // Function names: count 2; function 1 twice; function 9, which does not exist; bad UTF-8.
+    for (payload, named) in [
+        (&b"\x01\x06\x02\x00\x01x\x01\x00"[..], [true, false]),
+        (b"\x01\x07\x02\x01\x01x\x01\x01y", [false, true]),
+        (b"\x01\x07\x02\x09\x01x\x00\x01y", [true, false]),
+        (b"\x01\x07\x02\x00\x01\xff\x01\x01y", [false, false]),
+        (b"\x01\x7f\x02", [false, false]),
+        (b"\x07\xff\xff", [false, false]),
+        (b"\x01\x05\x01\x00\x02\0x", [false, false]),
+    ] {
+        let bytes = portable(&custom(payload)).unwrap();
+        let names = words(&bytes, Section::FuncNames);
+        assert_eq!(names.iter().map(|at| *at != 0).collect::<Vec<_>>(), named, "{payload:?}");
+    }
+}
+
+#[test]
+fn sites_of_a_load_and_a_call() {
+    let module = binary(
+        "(module (memory 1)
+           (func $f)
+           (func (param i32) (result i32) (call $f) (i32.load (local.get 0))))",
+    );
+    for cpu in [CpuLevel::X86_64V2, CpuLevel::Aarch64] {
+        let bytes = artifact(&module, &fingerprint(cpu), 1).unwrap();
+        let starts = words(&bytes, Section::SiteStarts);
+        let records = &section(&bytes, Section::Sites)[starts[1] as usize..starts[2] as usize];
+        let mut expected = Vec::new();
+        sites::encode(&[], &mut expected);
+        assert!(expected.is_empty() && !records.is_empty());
+    }
+}
