@@ -206,7 +206,14 @@ impl LinearMemory {
             .context("cannot map the initial contents of a memory")
     }
 
-    fn bytes_mut(&mut self) -> &mut [u8] {
+    /// The bytes that wasm may use. Code of the same store changes them, so the slice must be gone
+    /// before any runs: handles tie it to a borrow of the store.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: `len` bytes from the base on are readable, and no code runs meanwhile.
+        unsafe { std::slice::from_raw_parts(self.base(), self.len) }
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: `len` bytes from the base on are accessible by the type's invariant, and
         // `&mut self` says that nobody else accesses them now.
         unsafe { std::slice::from_raw_parts_mut(self.base(), self.len) }

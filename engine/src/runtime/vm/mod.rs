@@ -5,10 +5,15 @@
 //! Not here: modules, instances and handles, which the folder above builds from this.
 
 pub(crate) mod arch;
+pub(crate) mod builtins;
+pub(crate) mod call;
 pub(crate) mod entry;
+pub(crate) mod host;
+pub(crate) mod instance;
 pub(crate) mod memory;
 pub(crate) mod registry;
 pub(crate) mod sys;
+pub(crate) mod table;
 pub(crate) mod traps;
 pub(crate) mod unwind;
 pub(crate) mod vmctx;

@@ -1,0 +1,202 @@
+//! The engine: settings that were checked, and what all modules of a process share.
+
+use crate::abi::memory_plan::Bounds;
+use crate::abi::target::{CpuFeatures, CpuLevel, Target};
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::features::Features;
+use crate::fingerprint::Fingerprint;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Settings that were checked, shared by the modules and stores made with it.
+///
+/// Cheap to clone: all clones are the same engine.
+///
+/// ```
+/// let engine = precompile::Engine::default();
+/// assert!(engine.same(&engine.clone()));
+/// ```
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    /// Settings that this engine runs code of, best first; a lookup tries them in this order.
+    candidates: Vec<Fingerprint>,
+    /// Settings that it compiles with.
+    compile: Fingerprint,
+    host_features: CpuFeatures,
+    compiles: AtomicU64,
+    epoch: AtomicU64,
+    #[cfg(feature = "runtime")]
+    types: crate::runtime::types::TypeRegistry,
+    #[cfg(feature = "runtime")]
+    loaded: crate::runtime::module::Loaded,
+}
+
+impl Default for Engine {
+    /// The engine of [`Config::default`].
+    ///
+    /// # Panics
+    /// Where [`Engine::new`] fails: on a host that there is no code for.
+    fn default() -> Self {
+        Engine::new(&Config::default()).expect("the default settings hold on a supported host")
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("compile", &self.0.compile).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Checks `config`.
+    ///
+    /// # Errors
+    /// If a setting cannot be, alone or with the others, or the host is not supported.
+    pub fn new(config: &Config) -> Result<Engine> {
+        let bad = |message: String| Error::with_kind(ErrorKind::Config, message);
+        let settings = &config.compile;
+        let unsupported = settings.features.difference(Features::SUPPORTED);
+        if !unsupported.is_empty() {
+            return Err(Error::with_kind(
+                ErrorKind::Unsupported,
+                format!("this engine does not support {unsupported} yet: switch it off"),
+            ));
+        }
+        let target = match settings.target.or(Target::host()) {
+            Some(target) => target,
+            None => {
+                return Err(Error::with_kind(
+                    ErrorKind::Unsupported,
+                    "there is no code for this host: name a target to compile for",
+                ));
+            }
+        };
+        if let Some(cpu) = settings.cpu
+            && cpu.arch() != target.arch()
+        {
+            return Err(bad(format!("CPU level {cpu} does not belong to target {target}")));
+        }
+        #[cfg(feature = "runtime")]
+        if Target::host() == Some(target) {
+            crate::runtime::init()?;
+        }
+        let host_features = config.runtime.host_features.unwrap_or_else(CpuFeatures::detect);
+        let levels: Vec<CpuLevel> = match settings.cpu {
+            Some(level) => vec![level],
+            None if Target::host() != Some(target) => vec![CpuLevel::portable(target.arch())],
+            None => {
+                let named = CpuLevel::named(target.arch()).iter().copied();
+                named.filter(|level| host_features.contains(level.features())).collect()
+            }
+        };
+        let bounds = settings.bounds.unwrap_or_else(default_bounds);
+        let candidates: Vec<_> = levels
+            .into_iter()
+            .map(|cpu| Fingerprint {
+                target,
+                cpu,
+                features: settings.features,
+                bounds,
+                opt_level: settings.opt_level,
+                nan_canonicalization: settings.nan_canonicalization,
+            })
+            .collect();
+        let compile = *candidates.first().ok_or_else(|| bad("no CPU level fits".into()))?;
+        Ok(Engine(Arc::new(Inner {
+            config: config.clone(),
+            candidates,
+            compile,
+            host_features,
+            compiles: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
+            #[cfg(feature = "runtime")]
+            types: Default::default(),
+            #[cfg(feature = "runtime")]
+            loaded: Default::default(),
+        })))
+    }
+
+    /// Whether both are the same engine.
+    pub fn same(&self, other: &Engine) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// What code is made for and run on.
+    pub fn target(&self) -> Target {
+        self.0.compile.target
+    }
+
+    /// The level of processors that this engine compiles for.
+    pub fn cpu(&self) -> CpuLevel {
+        self.0.compile.cpu
+    }
+
+    /// How many modules this engine has compiled: those that no cache had.
+    pub fn compile_count(&self) -> u64 {
+        self.0.compiles.load(Ordering::Relaxed)
+    }
+
+    /// The settings that decide code, as names and values, in the order in which they are
+    /// compared.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        self.0.compile.fields().into_iter().map(|field| (field.name, field.value)).collect()
+    }
+
+    #[cfg_attr(not(feature = "compile"), expect(dead_code, reason = "the compiler counts"))]
+    pub(crate) fn count_compile(&self) {
+        self.0.compiles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub(crate) fn candidates(&self) -> &[Fingerprint] {
+        &self.0.candidates
+    }
+
+    pub(crate) fn compile_fingerprint(&self) -> &Fingerprint {
+        &self.0.compile
+    }
+
+    pub(crate) fn host_features(&self) -> CpuFeatures {
+        self.0.host_features
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.0.compile.bounds
+    }
+
+    /// Whether code of this engine can run here.
+    pub(crate) fn runs_here(&self) -> bool {
+        Target::host() == Some(self.target())
+    }
+
+    pub(crate) fn epoch(&self) -> &AtomicU64 {
+        &self.0.epoch
+    }
+
+    #[cfg(feature = "runtime")]
+    pub(crate) fn types(&self) -> &crate::runtime::types::TypeRegistry {
+        &self.0.types
+    }
+
+    #[cfg(feature = "runtime")]
+    pub(crate) fn loaded(&self) -> &crate::runtime::module::Loaded {
+        &self.0.loaded
+    }
+}
+
+/// Guard pages, unless this host cannot reserve the address space of a memory.
+fn default_bounds() -> Bounds {
+    #[cfg(feature = "runtime")]
+    if !crate::runtime::can_reserve_guarded() {
+        return Bounds::Explicit;
+    }
+    Bounds::Guard
+}

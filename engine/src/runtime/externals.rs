@@ -1,0 +1,96 @@
+//! What instances export and imports take.
+
+use super::func::Func;
+use super::global::Global;
+use super::memory::Memory;
+use super::store::{AsContext, StoreOpaque};
+use super::table::Table;
+use super::types::ExternType;
+
+/// Something that an instance exports, or an import takes.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Extern {
+    /// A function.
+    Func(Func),
+    /// A global.
+    Global(Global),
+    /// A table.
+    Table(Table),
+    /// A memory.
+    Memory(Memory),
+}
+
+macro_rules! conversions {
+    ($($variant:ident $into:ident;)*) => {
+        impl Extern {
+            $(
+                #[doc = concat!("The ", stringify!($variant), ", if it is one.")]
+                pub fn $into(self) -> Option<$variant> {
+                    if let Extern::$variant(x) = self { Some(x) } else { None }
+                }
+            )*
+        }
+
+        $(impl From<$variant> for Extern {
+            fn from(x: $variant) -> Extern {
+                Extern::$variant(x)
+            }
+        })*
+    };
+}
+
+conversions! {
+    Func into_func;
+    Global into_global;
+    Table into_table;
+    Memory into_memory;
+}
+
+impl Extern {
+    /// Its type.
+    ///
+    /// # Panics
+    /// If it belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> ExternType {
+        let store = store.as_context();
+        match self {
+            Extern::Func(x) => ExternType::Func(x.ty(store)),
+            Extern::Global(x) => ExternType::Global(x.ty(store)),
+            Extern::Table(x) => ExternType::Table(x.ty(store)),
+            Extern::Memory(x) => ExternType::Memory(x.ty(store)),
+        }
+    }
+
+    pub(crate) fn belongs_to(&self, store: &StoreOpaque) -> bool {
+        match self {
+            Extern::Func(x) => x.get(store).is_ok(),
+            Extern::Global(x) => x.0.get(store).is_ok(),
+            Extern::Table(x) => x.0.get(store).is_ok(),
+            Extern::Memory(x) => x.0.get(store).is_ok(),
+        }
+    }
+}
+
+/// An export of an instance: a name, and what it names.
+#[derive(Clone, Debug)]
+pub struct Export<'i> {
+    name: &'i str,
+    value: Extern,
+}
+
+impl<'i> Export<'i> {
+    pub(crate) fn new(name: &'i str, value: Extern) -> Self {
+        Export { name, value }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'i str {
+        self.name
+    }
+
+    /// What it names.
+    pub fn into_extern(self) -> Extern {
+        self.value
+    }
+}

@@ -1,0 +1,275 @@
+//! Instantiation (core specification, section 4.5.4).
+//!
+//! Takes a time that does not depend on the sizes of tables and memories: images are mapped, and
+//! table elements and function references are made when somebody first looks at them.
+
+use super::externals::Extern;
+use super::host::HostFunc;
+use super::instance::{GlobalSlot, ImportedFunc, Instance, InstanceData};
+use super::memory::MemoryData;
+use super::module::Module;
+use super::store::StoreOpaque;
+use super::table::TableData;
+use super::types::*;
+use super::vm::builtins;
+use super::vm::instance::{FuncImport, VmInstance};
+use super::vm::vmctx::{ValRaw, VmCtx};
+use crate::artifact::header::Corrupt;
+use crate::artifact::records;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::wasm::types::ExternKind;
+use std::sync::Arc;
+
+/// What an import is bound to.
+#[derive(Clone)]
+pub(crate) enum Import {
+    Extern(Extern),
+    /// A function of the host that belongs to a linker.
+    Host(Arc<HostFunc>),
+}
+
+impl Import {
+    fn ty(&self, store: &StoreOpaque) -> ExternType {
+        match self {
+            Import::Host(host) => ExternType::Func(host.ty().clone()),
+            Import::Extern(Extern::Func(x)) => ExternType::Func(x.ty_in(store)),
+            Import::Extern(Extern::Global(x)) => {
+                ExternType::Global(GlobalType(store.globals[x.0.index(store)].decl))
+            }
+            Import::Extern(Extern::Table(x)) => {
+                let table = &store.tables[x.0.index(store)];
+                // What counts is the size now, not the one at the start.
+                let decl = crate::wasm::types::TableDecl { min: table.len(), ..table.decl };
+                ExternType::Table(TableType(decl))
+            }
+            Import::Extern(Extern::Memory(x)) => {
+                let memory = &store.memories[x.0.index(store)];
+                let decl = crate::wasm::types::MemoryDecl { min: memory.pages(), ..memory.decl };
+                ExternType::Memory(MemoryType(decl))
+            }
+        }
+    }
+}
+
+/// Whether something of type `found` may be imported as `wanted` (section 3.3, import matching).
+fn matches(wanted: &ExternType, found: &ExternType) -> bool {
+    let limits = |want: (u64, Option<u64>), have: (u64, Option<u64>)| {
+        have.0 >= want.0 && want.1.is_none_or(|want| have.1.is_some_and(|have| have <= want))
+    };
+    match (wanted, found) {
+        (ExternType::Func(want), ExternType::Func(have)) => want == have,
+        (ExternType::Global(want), ExternType::Global(have)) => want == have,
+        (ExternType::Table(want), ExternType::Table(have)) => {
+            let (want, have) = (want.0, have.0);
+            want.element == have.element
+                && want.table64 == have.table64
+                && limits((want.min, want.max), (have.min, have.max))
+        }
+        (ExternType::Memory(want), ExternType::Memory(have)) => {
+            let (want, have) = (want.0, have.0);
+            want.memory64 == have.memory64
+                && want.shared == have.shared
+                && want.page_size_log2 == have.page_size_log2
+                && limits((want.min, want.max), (have.min, have.max))
+        }
+        _ => false,
+    }
+}
+
+/// Checks that `imports` are what `module` imports.
+///
+/// # Errors
+/// The first import that is missing or of another type.
+pub(crate) fn check_imports(
+    store: &StoreOpaque,
+    module: &Module,
+    imports: &[Import],
+) -> Result<()> {
+    let view = module.view();
+    let link = |message: String| Error::with_kind(ErrorKind::Link, message);
+    if imports.len() != view.import_count() as usize {
+        let message = format!("expected {} imports, found {}", view.import_count(), imports.len());
+        return Err(link(message));
+    }
+    for (i, import) in imports.iter().enumerate() {
+        let (from, name, kind, index) = view.import(i as u32)?;
+        // Functions are the many, and their types have numbers.
+        if kind == ExternKind::Func {
+            let wanted = module.func_type_id(index)?.0;
+            let found = match import {
+                Import::Host(host) => Some(host.type_id()),
+                Import::Extern(Extern::Func(func)) => Some(func.get(store)?.type_id()),
+                Import::Extern(_) => None,
+            };
+            if found == Some(wanted) {
+                continue;
+            }
+        }
+        let wanted = module.extern_type(kind, index)?;
+        let found = import.ty(store);
+        if !matches(&wanted, &found) {
+            return Err(link(format!(
+                "incompatible import type for `{from}::{name}`: expected {wanted}, found {found}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Makes an instance, and runs its start function.
+pub(crate) fn instantiate(
+    store: &mut StoreOpaque,
+    module: &Module,
+    imports: &[Import],
+) -> Result<Instance> {
+    store.check_engine(module.engine())?;
+    check_imports(store, module, imports)?;
+    store.add_module(module)?;
+    let instance = allocate(store, module, imports)?;
+    initialize(store, instance, module)?;
+    if let Some(start) = module.start() {
+        let func = store.func_ref(instance, start)?;
+        store.call(func, &mut []).context("in the start function")?;
+    }
+    Ok(Instance(store.stored(instance)))
+}
+
+/// The vmctx with its imports, memories and tables, still without initial values.
+fn allocate(store: &mut StoreOpaque, module: &Module, imports: &[Import]) -> Result<usize> {
+    let index = store.instances.len();
+    let view = module.view();
+    let vm = VmInstance::new(
+        module.layout(),
+        VmCtx {
+            store: store.execution.vm_store(),
+            builtins: builtins::table(),
+            type_ids: module.type_ids().as_ptr(),
+            instance: index as *mut (),
+            epoch: module.engine().epoch().as_ptr(),
+        },
+    );
+    let mut functions = Vec::new();
+    let (mut memories, mut tables, mut globals) = (Vec::new(), Vec::new(), Vec::new());
+    for import in imports {
+        match import {
+            Import::Host(host) => {
+                let slot = functions.len() as u32;
+                let trampoline = module.host_trampoline(module.func_type_id(slot)?.1)?;
+                vm.set_function_import(slot, FuncImport::host(host.vm(), trampoline));
+                functions.push(ImportedFunc::Host(host.clone()));
+            }
+            Import::Extern(Extern::Func(func)) => {
+                let (slot, func) = (functions.len() as u32, func.get(store)?);
+                let trampoline = module.host_trampoline(module.func_type_id(slot)?.1)?;
+                vm.set_function_import(slot, func.as_import(trampoline));
+                functions.push(ImportedFunc::Ref(func));
+            }
+            Import::Extern(Extern::Memory(memory)) => {
+                let handle = memory.0.index(store);
+                let definition = store.memories[handle].definition();
+                vm.set_memory_import(memories.len() as u32, definition, handle);
+                memories.push(handle);
+            }
+            Import::Extern(Extern::Table(table)) => {
+                let handle = table.0.index(store);
+                let definition = store.tables[handle].definition();
+                vm.set_table_import(tables.len() as u32, definition, handle);
+                tables.push(handle);
+            }
+            Import::Extern(Extern::Global(global)) => {
+                let handle = global.0.index(store);
+                let cell = store.globals[handle].cell;
+                vm.set_global_import(globals.len() as u32, cell);
+                globals.push(GlobalSlot { cell, handle: Some(handle) });
+            }
+        }
+    }
+    let counts = module.counts();
+    for defined in 0..counts.defined_memories {
+        let (decl, record) = view.memory(counts.imported_memories + defined)?;
+        let bounds = store.engine().bounds();
+        let mut memory = MemoryData::in_instance(decl, bounds, vm.defined_memory(defined))?;
+        if record.image_len.get() > 0 {
+            let image = module.mapping().image(record.image_offset.get(), record.image_len.get());
+            let image = image.ok_or(Corrupt("a memory's image"))?;
+            memory.linear_mut().map_image(record.image_start.get(), image)?;
+        }
+        memories.push(store.add_memory(memory));
+    }
+    for defined in 0..counts.defined_tables {
+        let table = counts.imported_tables + defined;
+        let (decl, record) = view.table(table)?;
+        let image = (record.image.len.get() > 0).then_some((index, table));
+        let table = TableData::in_instance(decl, vm.defined_table(defined), image)?;
+        store.tables.push(table);
+        tables.push(store.tables.len() - 1);
+    }
+    for defined in 0..counts.defined_globals {
+        globals.push(GlobalSlot { cell: vm.defined_global(defined), handle: None });
+    }
+    let (dropped_elements, dropped_data) = (Vec::new(), Vec::new());
+    let module = module.clone();
+    store.instances.push(InstanceData {
+        module,
+        vm,
+        functions,
+        memories,
+        tables,
+        globals,
+        dropped_elements,
+        dropped_data,
+    });
+    Ok(index)
+}
+
+/// Initial values of globals and tables, and active segments.
+fn initialize(store: &mut StoreOpaque, instance: usize, module: &Module) -> Result<()> {
+    let (view, counts) = (module.view(), module.counts());
+    for defined in 0..counts.defined_globals {
+        let (_, init) = view.global(counts.imported_globals + defined)?;
+        let value = store.eval(instance, init)?;
+        let slot = (counts.imported_globals + defined) as usize;
+        store.instances[instance].globals[slot].cell.set(ValRaw::from_u128(value));
+    }
+    for defined in 0..counts.defined_tables {
+        let index = counts.imported_tables + defined;
+        let (decl, record) = view.table(index)?;
+        let init = view.expr(record.init)?;
+        if !init.is_empty() {
+            let value = store.eval(instance, init)? as u64;
+            let table = store.instances[instance].tables[index as usize];
+            store.table_fill(table, 0, value, decl.min)?;
+        }
+    }
+    for segment in 0..view.element_count() {
+        let element = view.element(segment)?;
+        if element.mode.get() != records::ACTIVE {
+            continue;
+        }
+        let start = offset(store, instance, element.offset, module)?;
+        let len = view.items(element)?.len();
+        store.table_init(instance, (element.table.get(), start), (segment, 0), len)?;
+        store.drop_element(instance, segment);
+    }
+    for segment in 0..view.data_count() {
+        let (record, bytes) = view.data(segment)?;
+        if record.mode.get() != records::ACTIVE {
+            continue;
+        }
+        let start = offset(store, instance, record.offset, module)?;
+        let len = bytes.len() as u64;
+        store.memory_init(instance, (record.memory.get(), start), (segment, 0), len)?;
+        store.drop_data(instance, segment);
+    }
+    Ok(())
+}
+
+/// The value of an active segment's offset.
+fn offset(
+    store: &mut StoreOpaque,
+    instance: usize,
+    piece: records::Piece,
+    module: &Module,
+) -> Result<u64> {
+    Ok(store.eval(instance, module.view().expr(piece)?)? as u64)
+}

@@ -1,0 +1,234 @@
+//! Modules: an artifact that is mapped, and little more.
+
+use super::code::CodeMapping;
+use super::types::*;
+use crate::Engine;
+use crate::abi::vmctx::{Counts, Layout};
+use crate::artifact::header::{Corrupt, Header};
+use crate::artifact::read::{Directory, View};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fingerprint::ModuleDigest;
+use crate::wasm::types::ExternKind;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, Weak};
+
+/// A module, compiled and loaded: code that is mapped, ready to be instantiated any number of
+/// times.
+///
+/// Cheap to clone: all clones are the same module. It has no state of its own.
+#[derive(Clone)]
+pub struct Module(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    mapping: Arc<CodeMapping>,
+    directory: Directory,
+    layout: Layout,
+    counts: Counts,
+    start: Option<u32>,
+    digest: ModuleDigest,
+    /// By signature, the engine's number of the type; what `vmctx::fixed::TYPE_IDS` points to.
+    type_ids: Box<[u32]>,
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module").field("digest", &self.0.digest).finish_non_exhaustive()
+    }
+}
+
+/// The modules that an engine has loaded and that are still in use, by the id of their entry: a
+/// module is mapped once, however often it is asked for.
+#[derive(Default)]
+pub(crate) struct Loaded(Mutex<HashMap<[u8; 32], Weak<Inner>>>);
+
+impl Loaded {
+    /// The module of that entry, if it is in use.
+    pub(crate) fn get(&self, id: &[u8; 32]) -> Option<Module> {
+        let loaded = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        loaded.get(id).and_then(Weak::upgrade).map(Module)
+    }
+
+    /// Notes that `module` is loaded.
+    pub(crate) fn insert(&self, id: [u8; 32], module: &Module) {
+        let mut loaded = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        // Modules that are gone leave with the next one that comes.
+        loaded.retain(|_, module| module.strong_count() > 0);
+        loaded.insert(id, Arc::downgrade(&module.0));
+    }
+}
+
+impl Module {
+    /// Loads the artifact in `mapping`.
+    ///
+    /// Takes a time that depends on the number of signatures, not of functions.
+    ///
+    /// # Errors
+    /// If the artifact is damaged, or was made for other settings than this engine runs.
+    pub(crate) fn load(engine: &Engine, mapping: Arc<CodeMapping>) -> Result<Module> {
+        let (header, fingerprint) = Header::read(mapping.bytes())?;
+        let mut candidates = engine.candidates().iter();
+        if !candidates.any(|c| c.to_bytes() == fingerprint) {
+            return Err(incompatible(engine, fingerprint));
+        }
+        let needs = crate::CpuFeatures::from_bits(header.cpu_features.get());
+        let missing = needs.difference(engine.host_features());
+        if !engine.runs_here() || !missing.is_empty() {
+            let message = if missing.is_empty() {
+                format!("code for {} does not run on this host", engine.target())
+            } else {
+                format!("the code needs {missing}, which this processor lacks")
+            };
+            return Err(Error::with_kind(ErrorKind::Incompatible, message));
+        }
+        let counts = header.counts();
+        let layout = Layout::new(counts).ok_or(Corrupt("the counts of imports and definitions"))?;
+        let (start, digest) = (header.start(), ModuleDigest(header.module));
+        let directory = Directory::new(header);
+        let view = View::new(mapping.bytes(), &directory);
+        let type_ids = (0..view.signature_count())
+            .map(|sig| engine.types().intern(&view.signature(sig)?))
+            .collect::<Result<_>>()?;
+        let engine = engine.clone();
+        Ok(Module(Arc::new(Inner {
+            engine,
+            mapping,
+            directory,
+            layout,
+            counts,
+            start,
+            digest,
+            type_ids,
+        })))
+    }
+
+    /// The engine that it was made with.
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// SHA-256 of the module's bytes.
+    pub fn digest(&self) -> [u8; 32] {
+        self.0.digest.0
+    }
+
+    /// What it imports, in the module's order.
+    ///
+    /// # Panics
+    /// If the artifact is damaged.
+    pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportType<'_>> + '_ {
+        (0..self.view().import_count()).map(|i| {
+            let (module, name, kind, index) = self.view().import(i).expect(DAMAGED);
+            ImportType { module, name, ty: self.extern_type(kind, index).expect(DAMAGED) }
+        })
+    }
+
+    /// What it exports, in the module's order.
+    ///
+    /// # Panics
+    /// If the artifact is damaged.
+    pub fn exports(&self) -> impl ExactSizeIterator<Item = ExportType<'_>> + '_ {
+        (0..self.view().export_count()).map(|i| {
+            let (name, kind, index) = self.view().export(i).expect(DAMAGED);
+            ExportType { name, ty: self.extern_type(kind, index).expect(DAMAGED) }
+        })
+    }
+
+    /// The type of the export of that name.
+    pub fn get_export(&self, name: &str) -> Option<ExternType> {
+        let index = self.view().find_export(name)?;
+        let (_, kind, index) = self.view().export(index).ok()?;
+        self.extern_type(kind, index).ok()
+    }
+
+    /// The type of what has that index in the space of `kind`.
+    pub(crate) fn extern_type(&self, kind: ExternKind, index: u32) -> Result<ExternType> {
+        let view = self.view();
+        Ok(match kind {
+            ExternKind::Func => {
+                ExternType::Func(FuncType(Arc::new(view.signature(view.func_sig(index)?)?)))
+            }
+            ExternKind::Table => ExternType::Table(TableType(view.table(index)?.0)),
+            ExternKind::Memory => ExternType::Memory(MemoryType(view.memory(index)?.0)),
+            ExternKind::Global => ExternType::Global(GlobalType(view.global(index)?.0)),
+            ExternKind::Tag => return Err(Corrupt("tags are not supported").into()),
+        })
+    }
+
+    pub(crate) fn same(&self, other: &Module) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        View::new(self.0.mapping.bytes(), &self.0.directory)
+    }
+
+    pub(crate) fn mapping(&self) -> &CodeMapping {
+        &self.0.mapping
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        self.0.layout
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.0.counts
+    }
+
+    pub(crate) fn start(&self) -> Option<u32> {
+        self.0.start
+    }
+
+    pub(crate) fn type_ids(&self) -> &[u32] {
+        &self.0.type_ids
+    }
+
+    /// The engine's number of function `func`'s type, and its signature's index.
+    pub(crate) fn func_type_id(&self, func: u32) -> Result<(u32, u32)> {
+        let sig = self.view().func_sig(func)?;
+        let id = self.0.type_ids.get(sig as usize).ok_or(Corrupt("FuncSigs"))?;
+        Ok((*id, sig))
+    }
+
+    /// Address of `offset` in the text, which was checked to lie inside.
+    fn text(&self, offset: u32) -> *const u8 {
+        (self.0.mapping.text().start + offset as usize) as *const u8
+    }
+
+    /// Address of the code of a defined function.
+    pub(crate) fn code(&self, defined: u32) -> Result<*const u8> {
+        Ok(self.text(self.view().code(defined)?.start))
+    }
+
+    /// Address of the entry trampoline for a signature.
+    pub(crate) fn entry_trampoline(&self, sig: u32) -> Result<*const u8> {
+        Ok(self.text(self.view().trampolines(sig)?.0))
+    }
+
+    /// Address of the host trampoline for a signature.
+    pub(crate) fn host_trampoline(&self, sig: u32) -> Result<*const u8> {
+        Ok(self.text(self.view().trampolines(sig)?.1))
+    }
+
+    /// Address of the host trampoline for the type with that number, if the module has the type.
+    pub(crate) fn host_trampoline_of_type(&self, type_id: u32) -> Result<Option<*const u8>> {
+        let sig = self.0.type_ids.iter().position(|id| *id == type_id);
+        sig.map(|sig| self.host_trampoline(sig as u32)).transpose()
+    }
+}
+
+const DAMAGED: &str = "the artifact is damaged: delete it and compile again";
+
+/// Why an artifact with that fingerprint is not for `engine`: the first field that differs from
+/// the nearest of its candidates.
+fn incompatible(engine: &Engine, fingerprint: &[u8]) -> Error {
+    let mut differences =
+        engine.candidates().iter().filter_map(|c| c.first_difference(fingerprint));
+    // The fields are the same for all candidates but for the CPU level, which is compared after
+    // what is more telling; so the best candidate's difference names it.
+    match differences.next() {
+        Some(difference) => Error::with_kind(ErrorKind::Incompatible, difference),
+        None => Error::with_kind(ErrorKind::Incompatible, "its fingerprint has unknown fields"),
+    }
+}

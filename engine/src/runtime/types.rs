@@ -1,0 +1,294 @@
+//! Types as embedders see them, and the engine's registry of function types.
+
+use crate::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::wasm::types::{GlobalDecl, MemoryDecl, RefType, Signature, TableDecl, ValType};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, RwLock};
+
+/// The type of a function: parameters and results, in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FuncType(pub(crate) Arc<Signature>);
+
+impl FuncType {
+    /// The type with those parameters and results.
+    pub fn new(
+        _engine: &Engine,
+        params: impl IntoIterator<Item = ValType>,
+        results: impl IntoIterator<Item = ValType>,
+    ) -> Self {
+        let (params, results) = (params.into_iter().collect(), results.into_iter().collect());
+        FuncType(Arc::new(Signature { params, results }))
+    }
+
+    /// The parameters' types.
+    pub fn params(&self) -> impl ExactSizeIterator<Item = ValType> + '_ {
+        self.0.params.iter().copied()
+    }
+
+    /// The results' types.
+    pub fn results(&self) -> impl ExactSizeIterator<Item = ValType> + '_ {
+        self.0.results.iter().copied()
+    }
+
+    /// Parameter `i`'s type.
+    pub fn param(&self, i: usize) -> Option<ValType> {
+        self.0.params.get(i).copied()
+    }
+
+    /// Result `i`'s type.
+    pub fn result(&self, i: usize) -> Option<ValType> {
+        self.0.results.get(i).copied()
+    }
+}
+
+impl fmt::Display for FuncType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Whether a global may be set.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Mutability {
+    /// It keeps its first value.
+    Const,
+    /// It may be set.
+    Var,
+}
+
+/// The type of a global.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GlobalType(pub(crate) GlobalDecl);
+
+impl GlobalType {
+    /// A global that holds a `content`.
+    pub fn new(content: ValType, mutability: Mutability) -> Self {
+        GlobalType(GlobalDecl { content, mutable: mutability == Mutability::Var })
+    }
+
+    /// The type of its value.
+    pub fn content(&self) -> ValType {
+        self.0.content
+    }
+
+    /// Whether it may be set.
+    pub fn mutability(&self) -> Mutability {
+        if self.0.mutable { Mutability::Var } else { Mutability::Const }
+    }
+}
+
+/// The type of a table; limits count elements.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TableType(pub(crate) TableDecl);
+
+impl TableType {
+    /// A table of `min` elements that grows to `max` at most.
+    pub fn new(element: RefType, min: u32, max: Option<u32>) -> Self {
+        let (min, max) = (min.into(), max.map(u64::from));
+        TableType(TableDecl { element, min, max, table64: false })
+    }
+
+    /// The type of its elements.
+    pub fn element(&self) -> RefType {
+        self.0.element
+    }
+
+    /// How many elements it has at first.
+    pub fn minimum(&self) -> u64 {
+        self.0.min
+    }
+
+    /// How many elements it may have.
+    pub fn maximum(&self) -> Option<u64> {
+        self.0.max
+    }
+}
+
+/// The type of a memory; limits count pages of 64 KiB.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemoryType(pub(crate) MemoryDecl);
+
+impl MemoryType {
+    /// A memory of `min` pages of 64 KiB that grows to `max` at most.
+    pub fn new(min: u32, max: Option<u32>) -> Self {
+        let (min, max) = (min.into(), max.map(u64::from));
+        let (memory64, shared, page_size_log2) = (false, false, 16);
+        MemoryType(MemoryDecl { min, max, memory64, shared, page_size_log2 })
+    }
+
+    /// How many pages it has at first.
+    pub fn minimum(&self) -> u64 {
+        self.0.min
+    }
+
+    /// How many pages it may have.
+    pub fn maximum(&self) -> Option<u64> {
+        self.0.max
+    }
+
+    /// Whether its addresses have 64 bits.
+    pub fn is_64(&self) -> bool {
+        self.0.memory64
+    }
+
+    /// Whether threads share it.
+    pub fn is_shared(&self) -> bool {
+        self.0.shared
+    }
+
+    /// Bytes a page.
+    pub fn page_size(&self) -> u64 {
+        1 << self.0.page_size_log2
+    }
+}
+
+/// The type of something imported or exported.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ExternType {
+    /// A function.
+    Func(FuncType),
+    /// A global.
+    Global(GlobalType),
+    /// A table.
+    Table(TableType),
+    /// A memory.
+    Memory(MemoryType),
+}
+
+impl ExternType {
+    /// The function type, if it is one.
+    pub fn func(&self) -> Option<&FuncType> {
+        if let ExternType::Func(ty) = self { Some(ty) } else { None }
+    }
+
+    /// The global type, if it is one.
+    pub fn global(&self) -> Option<&GlobalType> {
+        if let ExternType::Global(ty) = self { Some(ty) } else { None }
+    }
+
+    /// The table type, if it is one.
+    pub fn table(&self) -> Option<&TableType> {
+        if let ExternType::Table(ty) = self { Some(ty) } else { None }
+    }
+
+    /// The memory type, if it is one.
+    pub fn memory(&self) -> Option<&MemoryType> {
+        if let ExternType::Memory(ty) = self { Some(ty) } else { None }
+    }
+}
+
+impl fmt::Display for ExternType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limits = |f: &mut fmt::Formatter<'_>, min: u64, max: Option<u64>| match max {
+            Some(max) => write!(f, "{min} to {max}"),
+            None => write!(f, "at least {min}"),
+        };
+        match self {
+            ExternType::Func(ty) => write!(f, "function {ty}"),
+            ExternType::Global(ty) => {
+                let mutable = if ty.0.mutable { "mutable " } else { "" };
+                write!(f, "{mutable}global of {}", ty.0.content)
+            }
+            ExternType::Table(ty) => {
+                write!(f, "table of ")?;
+                limits(f, ty.0.min, ty.0.max)?;
+                write!(f, " {}", ty.0.element)
+            }
+            ExternType::Memory(ty) => {
+                write!(f, "memory of ")?;
+                limits(f, ty.0.min, ty.0.max)?;
+                write!(f, " pages")
+            }
+        }
+    }
+}
+
+/// What a module imports.
+#[derive(Clone, Debug)]
+pub struct ImportType<'m> {
+    pub(crate) module: &'m str,
+    pub(crate) name: &'m str,
+    pub(crate) ty: ExternType,
+}
+
+impl<'m> ImportType<'m> {
+    /// The name of the module that it is imported from.
+    pub fn module(&self) -> &'m str {
+        self.module
+    }
+
+    /// Its name there.
+    pub fn name(&self) -> &'m str {
+        self.name
+    }
+
+    /// Its type.
+    pub fn ty(&self) -> ExternType {
+        self.ty.clone()
+    }
+}
+
+/// What a module exports.
+#[derive(Clone, Debug)]
+pub struct ExportType<'m> {
+    pub(crate) name: &'m str,
+    pub(crate) ty: ExternType,
+}
+
+impl<'m> ExportType<'m> {
+    /// Its name.
+    pub fn name(&self) -> &'m str {
+        self.name
+    }
+
+    /// Its type.
+    pub fn ty(&self) -> ExternType {
+        self.ty.clone()
+    }
+}
+
+/// The function types of an engine, each with a number of its own, which compiled code compares.
+///
+/// Invariant: two numbers are equal if and only if the types are, for as long as the engine
+/// lives. Types are never taken out again: a number can't change its meaning under a module that
+/// still compares it, and a program has few distinct types.
+#[derive(Default)]
+pub(crate) struct TypeRegistry(RwLock<Types>);
+
+#[derive(Default)]
+struct Types {
+    by_type: HashMap<Arc<Signature>, u32>,
+    by_id: Vec<Arc<Signature>>,
+}
+
+impl TypeRegistry {
+    /// The number of `sig`.
+    ///
+    /// # Errors
+    /// If 2^32 - 1 types are there already.
+    pub(crate) fn intern(&self, sig: &Signature) -> Result<u32> {
+        if let Some(id) = self.0.read().unwrap_or_else(|e| e.into_inner()).by_type.get(sig) {
+            return Ok(*id);
+        }
+        let mut types = self.0.write().unwrap_or_else(|e| e.into_inner());
+        // Another thread may have been quicker.
+        if let Some(id) = types.by_type.get(sig) {
+            return Ok(*id);
+        }
+        let id = u32::try_from(types.by_id.len()).ok().filter(|id| *id != u32::MAX);
+        let id = id.ok_or_else(|| Error::with_kind(ErrorKind::Limit, "too many function types"))?;
+        let sig = Arc::new(sig.clone());
+        types.by_id.push(sig.clone());
+        types.by_type.insert(sig, id);
+        Ok(id)
+    }
+
+    /// The type with that number.
+    pub(crate) fn get(&self, id: u32) -> Option<Arc<Signature>> {
+        let types = self.0.read().unwrap_or_else(|e| e.into_inner());
+        types.by_id.get(id as usize).cloned()
+    }
+}

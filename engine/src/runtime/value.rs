@@ -1,0 +1,353 @@
+//! Values as embedders see them.
+
+use super::func::Func;
+use super::store::{AsContextMut, StoreContext, StoreOpaque, Stored};
+use super::vm::instance::FuncRef;
+use super::vm::vmctx::ValRaw;
+use crate::error::{Error, ErrorKind, Result};
+use crate::wasm::types::{HeapType, ValType};
+use std::any::Any;
+use std::marker::PhantomData;
+
+/// A 128-bit vector.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct V128(u128);
+
+impl V128 {
+    /// As an integer: lane 0 in the lowest bits.
+    pub fn as_u128(self) -> u128 {
+        self.0
+    }
+}
+
+impl From<u128> for V128 {
+    fn from(bits: u128) -> V128 {
+        V128(bits)
+    }
+}
+
+impl From<V128> for u128 {
+    fn from(v: V128) -> u128 {
+        v.0
+    }
+}
+
+impl std::fmt::Debug for V128 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "V128({:#034x})", self.0)
+    }
+}
+
+/// A value of WebAssembly. Floats are their bits, so that NaNs keep theirs.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Val {
+    /// A 32-bit integer.
+    I32(i32),
+    /// A 64-bit integer.
+    I64(i64),
+    /// The bits of a 32-bit float.
+    F32(u32),
+    /// The bits of a 64-bit float.
+    F64(u64),
+    /// A 128-bit vector.
+    V128(V128),
+    /// A function, or null.
+    FuncRef(Option<Func>),
+    /// A value of the host, or null.
+    ExternRef(Option<Rooted<ExternRef>>),
+}
+
+macro_rules! unwrap {
+    ($($(#[$doc:meta])* $get:ident $unwrap:ident $variant:ident $ty:ty, $bind:ident => $expr:expr;)*) => {
+        impl Val {
+            $(
+                $(#[$doc])*
+                pub fn $get(&self) -> Option<$ty> {
+                    if let Val::$variant($bind) = *self { Some($expr) } else { None }
+                }
+
+                $(#[$doc])*
+                ///
+                /// # Panics
+                /// If it is of another type.
+                #[track_caller]
+                pub fn $unwrap(&self) -> $ty {
+                    self.$get().unwrap_or_else(|| panic!("not of this type: {self:?}"))
+                }
+            )*
+        }
+    };
+}
+
+unwrap! {
+    /// The `i32`, if it is one.
+    i32 unwrap_i32 I32 i32, x => x;
+    /// The `i64`, if it is one.
+    i64 unwrap_i64 I64 i64, x => x;
+    /// The `f32`, if it is one.
+    f32 unwrap_f32 F32 f32, x => f32::from_bits(x);
+    /// The `f64`, if it is one.
+    f64 unwrap_f64 F64 f64, x => f64::from_bits(x);
+    /// The `v128`, if it is one.
+    v128 unwrap_v128 V128 V128, x => x;
+    /// The function reference, if it is one.
+    func_ref unwrap_func_ref FuncRef Option<Func>, x => x;
+    /// The external reference, if it is one.
+    extern_ref unwrap_extern_ref ExternRef Option<Rooted<ExternRef>>, x => x;
+}
+
+impl Val {
+    /// The null reference of `heap`.
+    pub fn null_ref(heap: HeapType) -> Val {
+        match heap {
+            HeapType::Func => Val::FuncRef(None),
+            HeapType::Extern => Val::ExternRef(None),
+        }
+    }
+
+    /// Zero, or null.
+    pub fn default_for_ty(ty: ValType) -> Val {
+        match ty {
+            ValType::I32 => Val::I32(0),
+            ValType::I64 => Val::I64(0),
+            ValType::F32 => Val::F32(0),
+            ValType::F64 => Val::F64(0),
+            ValType::V128 => Val::V128(V128(0)),
+            ValType::Ref(r) => Val::null_ref(r.heap_type()),
+        }
+    }
+
+    /// Its type: the widest one for references.
+    pub fn ty(&self) -> ValType {
+        match self {
+            Val::I32(_) => ValType::I32,
+            Val::I64(_) => ValType::I64,
+            Val::F32(_) => ValType::F32,
+            Val::F64(_) => ValType::F64,
+            Val::V128(_) => ValType::V128,
+            Val::FuncRef(_) => ValType::FUNCREF,
+            Val::ExternRef(_) => ValType::EXTERNREF,
+        }
+    }
+
+    fn is_null(&self) -> bool {
+        matches!(self, Val::FuncRef(None) | Val::ExternRef(None))
+    }
+
+    /// Whether it may stand where a `ty` is wanted.
+    pub(crate) fn matches(&self, ty: ValType) -> bool {
+        match (self.ty(), ty) {
+            (ValType::Ref(own), ValType::Ref(want)) => {
+                own.heap_type() == want.heap_type() && (want.is_nullable() || !self.is_null())
+            }
+            (own, want) => own == want,
+        }
+    }
+
+    /// As code takes it.
+    ///
+    /// # Errors
+    /// If it is not of type `ty` or of another store.
+    pub(crate) fn to_raw(self, ty: ValType, store: &mut StoreOpaque) -> Result<ValRaw> {
+        if !self.matches(ty) {
+            let message = format!("expected a value of type {ty}, found {}", self.ty());
+            return Err(Error::with_kind(ErrorKind::Host, message));
+        }
+        Ok(match self {
+            Val::I32(x) => ValRaw::from_i32(x),
+            Val::I64(x) => ValRaw::from_i64(x),
+            Val::F32(x) => ValRaw::from_u32(x),
+            Val::F64(x) => ValRaw::from_u64(x),
+            Val::V128(x) => ValRaw::from_u128(x.0),
+            Val::FuncRef(func) => {
+                let func = func.map(|f| store.func_into_wasm(f)).transpose()?;
+                ValRaw::from_u64(FuncRef::to_raw(func))
+            }
+            Val::ExternRef(x) => ValRaw::from_u32(match x {
+                Some(x) => x.handle(store)?,
+                None => 0,
+            }),
+        })
+    }
+
+    /// From what code of `store` made.
+    pub(crate) fn from_raw(raw: ValRaw, ty: ValType, store: &StoreOpaque) -> Val {
+        match ty {
+            ValType::I32 => Val::I32(raw.as_i32()),
+            ValType::I64 => Val::I64(raw.as_i64()),
+            ValType::F32 => Val::F32(raw.as_u32()),
+            ValType::F64 => Val::F64(raw.as_u64()),
+            ValType::V128 => Val::V128(V128(raw.as_u128())),
+            ValType::Ref(r) => match r.heap_type() {
+                HeapType::Func => {
+                    Val::FuncRef(FuncRef::from_raw(raw.as_u64()).map(|f| store.func(f)))
+                }
+                HeapType::Extern => Val::ExternRef(Rooted::from_handle(raw.as_u32(), store)),
+            },
+        }
+    }
+}
+
+macro_rules! from {
+    ($($ty:ty, $x:ident => $val:expr;)*) => {
+        $(impl From<$ty> for Val {
+            fn from($x: $ty) -> Val {
+                $val
+            }
+        })*
+    };
+}
+
+from! {
+    i32, x => Val::I32(x);
+    i64, x => Val::I64(x);
+    f32, x => Val::F32(x.to_bits());
+    f64, x => Val::F64(x.to_bits());
+    V128, x => Val::V128(x);
+    Func, x => Val::FuncRef(Some(x));
+    Option<Func>, x => Val::FuncRef(x);
+    Rooted<ExternRef>, x => Val::ExternRef(Some(x));
+    Option<Rooted<ExternRef>>, x => Val::ExternRef(x);
+}
+
+/// What may be in a table: a reference.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Ref {
+    /// A function, or null.
+    Func(Option<Func>),
+    /// A value of the host, or null.
+    Extern(Option<Rooted<ExternRef>>),
+}
+
+impl Ref {
+    /// The null reference of `heap`.
+    pub fn null(heap: HeapType) -> Ref {
+        match heap {
+            HeapType::Func => Ref::Func(None),
+            HeapType::Extern => Ref::Extern(None),
+        }
+    }
+
+    /// The function, if it is one and not null.
+    pub fn as_func(&self) -> Option<Func> {
+        if let Ref::Func(func) = self { *func } else { None }
+    }
+
+    /// Whether it is null.
+    pub fn is_null(&self) -> bool {
+        Val::from(*self).is_null()
+    }
+
+    pub(crate) fn from_val(val: Val) -> Option<Ref> {
+        match val {
+            Val::FuncRef(x) => Some(Ref::Func(x)),
+            Val::ExternRef(x) => Some(Ref::Extern(x)),
+            _ => None,
+        }
+    }
+}
+
+impl From<Ref> for Val {
+    fn from(r: Ref) -> Val {
+        match r {
+            Ref::Func(x) => Val::FuncRef(x),
+            Ref::Extern(x) => Val::ExternRef(x),
+        }
+    }
+}
+
+impl From<Func> for Ref {
+    fn from(func: Func) -> Ref {
+        Ref::Func(Some(func))
+    }
+}
+
+/// A value of the host that wasm holds as an `externref`; see [`Rooted`].
+#[derive(Debug)]
+pub enum ExternRef {}
+
+/// A reference into a store's heap that keeps what it refers to alive.
+///
+/// Today everything put into a store's heap stays until the store is dropped.
+pub struct Rooted<T> {
+    stored: Stored,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Rooted<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Rooted<T> {}
+
+impl<T> std::fmt::Debug for Rooted<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.stored.fmt(f)
+    }
+}
+
+impl<T> Rooted<T> {
+    /// Whether both refer to the same value.
+    pub fn ref_eq(&self, other: &Rooted<T>) -> bool {
+        self.stored == other.stored
+    }
+
+    /// The handle that wasm has for it: never 0, which is null.
+    fn handle(&self, store: &StoreOpaque) -> Result<u32> {
+        Ok(self.stored.get(store)? as u32 + 1)
+    }
+
+    fn from_handle(handle: u32, store: &StoreOpaque) -> Option<Self> {
+        let index = handle.checked_sub(1)?;
+        Some(Rooted { stored: store.stored(index as usize), of: PhantomData })
+    }
+}
+
+impl ExternRef {
+    /// Puts `value` into the store's heap.
+    ///
+    /// # Errors
+    /// If the heap is full, at 2^32 - 1 values.
+    #[expect(clippy::new_ret_no_self, reason = "wasmtime's shape: the value is rooted at once")]
+    pub fn new<T>(mut store: impl AsContextMut, value: T) -> Result<Rooted<ExternRef>>
+    where
+        T: Any + Send + Sync,
+    {
+        let mut store = store.as_context_mut();
+        let store = store.opaque_mut();
+        let index = store.externs.len();
+        if index >= u32::MAX as usize {
+            return Err(Error::with_kind(ErrorKind::Limit, "the store's heap is full"));
+        }
+        store.externs.push(Box::new(value));
+        Ok(Rooted { stored: store.stored(index), of: PhantomData })
+    }
+}
+
+impl Rooted<ExternRef> {
+    /// The value.
+    ///
+    /// # Errors
+    /// If it belongs to another store.
+    pub fn data<'a, T: 'static>(
+        &self,
+        store: impl Into<StoreContext<'a, T>>,
+    ) -> Result<Option<&'a (dyn Any + Send + Sync)>> {
+        let store = store.into().opaque();
+        let index = self.stored.get(store)?;
+        Ok(store.externs.get(index).map(|value| &**value))
+    }
+
+    /// As the number that code has; for host functions' signatures.
+    pub(crate) fn into_raw(this: Option<Self>, store: &StoreOpaque) -> Result<u32> {
+        this.map_or(Ok(0), |r| r.handle(store))
+    }
+
+    pub(crate) fn of_raw(raw: u32, store: &StoreOpaque) -> Option<Self> {
+        Rooted::from_handle(raw, store)
+    }
+}
