@@ -6,6 +6,7 @@ use crate::abi::builtins::{Builtin, for_each_builtin};
 use crate::abi::vmctx::{PTR, fixed, func_import, func_ref};
 use crate::compile::function::{NAME_BUILTIN, NAME_FUNC, trap_code};
 use crate::compile::isa::{host_call_conv, wasm_signature};
+use crate::compile::trampoline::builtin_signature;
 use crate::wasm::index::{FuncIndex, SigIndex};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, AbiParam, InstBuilder, types};
@@ -125,11 +126,11 @@ pub(crate) fn walking_builtin(
     builtin: Builtin,
     args: &[ir::Value],
 ) -> Option<ir::Value> {
-    debug_assert!(builtin.walks());
     let callee = match t.walks.get(&builtin) {
         Some(known) => *known,
         None => {
-            let signature = shape(builtin, CallConv::Tail, &[types::I64]);
+            let signature = builtin_signature(t.env.isa, builtin);
+            let signature = signature.expect("walking builtins have a trampoline");
             let signature = t.builder.import_signature(signature);
             let imported = import(t, NAME_BUILTIN, builtin as u32, signature);
             t.walks.insert(builtin, imported);
@@ -149,11 +150,11 @@ pub(crate) fn leaf_builtin(
     builtin: Builtin,
     args: &[ir::Value],
 ) -> Option<ir::Value> {
-    debug_assert!(!builtin.walks());
     let signature = match t.leaves.get(&builtin) {
         Some(known) => *known,
         None => {
-            let signature = shape(builtin, host_call_conv(t.env.isa), &[]);
+            let signature = leaf_signature(builtin, host_call_conv(t.env.isa));
+            let signature = signature.expect("it is a leaf");
             let imported = t.builder.import_signature(signature);
             t.leaves.insert(builtin, imported);
             imported
@@ -167,29 +168,28 @@ pub(crate) fn leaf_builtin(
     t.builder.func.dfg.inst_results(call).first().copied()
 }
 
-macro_rules! shapes {
+macro_rules! leaves {
     (@type i32) => { types::I32 };
     (@type i64) => { types::I64 };
     (@type f32) => { types::F32 };
     (@type f64) => { types::F64 };
-    // The trampoline has looked at these; nothing comes back.
-    (@result bool) => { None };
-    (@result never) => { None };
     (@result none) => { None };
-    (@result size) => { Some(types::I64) };
-    (@result ptr) => { Some(types::I64) };
-    (@result $ty:ident) => { Some(shapes!(@type $ty)) };
+    (@result $ty:ident) => { Some(leaves!(@type $ty)) };
+    (@row walk $args:tt $ret:ident) => { return None };
+    (@row leaf ($($ty:ident),*) $ret:ident) => {
+        (&[$(leaves!(@type $ty)),*], leaves!(@result $ret))
+    };
     ($($(#[$doc:meta])* $class:ident $name:ident($($arg:ident: $ty:ident),*) -> $ret:ident;)*) => {
-        /// The signature of a builtin as code calls it: `first`, then its arguments.
-        fn shape(builtin: Builtin, conv: CallConv, first: &[ir::Type]) -> ir::Signature {
+        /// The signature of a leaf builtin; `None` for the other ones.
+        fn leaf_signature(builtin: Builtin, conv: CallConv) -> Option<ir::Signature> {
             let (params, result): (&[ir::Type], Option<ir::Type>) = match builtin {
-                $(Builtin::$name => (&[$(shapes!(@type $ty)),*], shapes!(@result $ret)),)*
+                $(Builtin::$name => leaves!(@row $class ($($ty),*) $ret),)*
             };
             let mut signature = ir::Signature::new(conv);
-            signature.params.extend(first.iter().chain(params).copied().map(AbiParam::new));
+            signature.params.extend(params.iter().copied().map(AbiParam::new));
             signature.returns.extend(result.map(AbiParam::new));
-            signature
+            Some(signature)
         }
     };
 }
-for_each_builtin!(shapes);
+for_each_builtin!(leaves);
