@@ -142,6 +142,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_replaced_no_longer_counts() {
+        let cache = MemoryCache::with_budget(25);
+        for length in [10, 20, 5] {
+            cache.add(&key(1), &Content::from_bytes(vec![1; length]), b"").unwrap();
+            assert_eq!(cache.bytes(), length as u64);
+        }
+    }
+
+    #[test]
     fn what_exceeds_the_budget_alone_replaces_and_is_not_kept() {
         let cache = MemoryCache::with_budget(10);
         cache.add(&key(1), &Content::from_bytes(vec![1; 10]), b"").unwrap();

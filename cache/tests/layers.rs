@@ -204,8 +204,11 @@ fn a_failing_disk_fails_no_run() {
     faults.fail_each(Operation::Remove, Errno::ROFS);
     assert!(layers.reject(&key(), LayerId::Dir, Reject::Corrupt).is_some());
     assert_eq!(miss(&layers), MissReason::Corrupt, "it cannot be deleted, so it is remembered");
+    faults.heal();
+    assert!(layers.publish(&key(), &content("better"), b"").is_none());
+    assert_eq!(hit(&layers), (LayerId::Dir, "better".into()), "a new entry is looked at again");
     let stats = layers.stats();
-    assert_eq!((stats.adds, stats.add_failures, stats.delete_failures), (1, 1, 1));
+    assert_eq!((stats.adds, stats.add_failures, stats.delete_failures), (2, 1, 1));
     assert_eq!((stats.misses_io, stats.misses_corrupt), (1, 1));
 }
 
@@ -273,6 +276,26 @@ fn between_two_engines_one_works_and_a_wait_ends() {
         assert!(waiter.join().unwrap());
     });
     assert_eq!(three.stats().wait_timeouts, 0);
+}
+
+#[test]
+fn a_lock_has_one_holder() {
+    let (_folder, [_, _, rw]) = folders();
+    let dir = DirCache::open(&rw).unwrap();
+    let holders = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    let lock = dir.lock(&key(), Duration::from_secs(60)).unwrap().unwrap();
+                    assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                    thread::yield_now();
+                    holders.fetch_sub(1, Ordering::SeqCst);
+                    drop(lock);
+                }
+            });
+        }
+    });
 }
 
 #[test]
