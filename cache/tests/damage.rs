@@ -144,11 +144,12 @@ fn what_is_no_regular_file() {
     assert_eq!(fs::read(elsewhere.path()).unwrap(), fixture.good, "nothing is followed");
 }
 
-/// The path of a socket is short, so it goes by the open folder.
+/// The path of a socket is short, so it goes by a link beside the folder of the group.
 fn short(path: &Path) -> PathBuf {
-    let link = std::env::temp_dir().join(format!("precompile-{}", std::process::id()));
+    let group = path.parent().unwrap();
+    let link = group.with_file_name("s");
     _ = fs::remove_file(&link);
-    symlink(path.parent().unwrap(), &link).unwrap();
+    symlink(group, &link).unwrap();
     link.join(path.file_name().unwrap())
 }
 
