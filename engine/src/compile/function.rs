@@ -100,9 +100,11 @@ impl FunctionCompiler {
         body: FunctionBody<'_>,
         mut validator: FuncValidator<ValidatorResources>,
     ) -> Result<(CompiledCode, FuncValidatorAllocations)> {
-        self.build(env, env.info.func_index(func), &body, &mut validator)?;
+        let func = env.info.func_index(func);
+        self.build(env, func, &body, &mut validator)?;
         let code = finish(&mut self.ctx, env.isa).map_err(|error| {
-            error.context(format!("function {} (body at {:#x})", func.as_u32(), body.range().start))
+            let start = body.range().start;
+            error.context(format!("function {} (at offset {start:#x})", func.as_u32()))
         })?;
         Ok((code, validator.into_allocations()))
     }

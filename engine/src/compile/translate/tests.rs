@@ -492,3 +492,15 @@ fn invalid_bodies_leave_the_compiler_usable() {
     let validator = validator.into_validator(Default::default());
     compiler.compile(&env, func, body, validator).unwrap();
 }
+
+#[test]
+fn programs() {
+    let programs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/programs");
+    for name in ["hello", "interp", "rust"] {
+        let wasm = std::fs::read(programs.join(format!("{name}/{name}.wasm"))).unwrap();
+        for settings in all_settings() {
+            let functions = compile(&wasm, settings).unwrap();
+            assert!(functions.iter().all(|(code, _)| !code.code.is_empty()), "{name}");
+        }
+    }
+}
