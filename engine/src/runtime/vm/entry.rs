@@ -263,7 +263,10 @@ pub(crate) unsafe fn enter(
     compiler_fence(Ordering::SeqCst);
 
     CURRENT.set(outer);
-    swap_limit(shared_limit, limit, old_limit);
+    // The outermost one leaves its limit, so that calls in a loop need not change it.
+    if !activation.outer.is_null() {
+        swap_limit(shared_limit, limit, old_limit);
+    }
     // SAFETY: as the caller says; code has ended.
     unsafe { marks(exec).write(activation.marks) };
     // SAFETY: as above.

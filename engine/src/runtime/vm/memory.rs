@@ -235,3 +235,87 @@ pub(crate) fn can_reserve_guarded() -> bool {
 fn too_large(bytes: u64) -> Error {
     Error::with_kind(ErrorKind::Limit, format!("a memory cannot have {bytes} bytes"))
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::runtime::vm::sys::memory_file;
+
+    const PAGE: u64 = 64 << 10;
+
+    fn make(min: u64, max: Option<u64>, bounds: Bounds) -> LinearMemory {
+        LinearMemory::new(Plan { min_bytes: min, max_bytes: max, bounds }).unwrap()
+    }
+
+    #[test]
+    fn empty_memories_are_fine() {
+        for bounds in [Bounds::Guard, Bounds::Explicit] {
+            let mut memory = make(0, Some(0), bounds);
+            assert!(!memory.base().is_null());
+            assert_eq!(memory.len(), 0);
+            assert!(memory.range_with_guards().contains(&memory.base().addr()));
+            memory.grow_to(0).unwrap();
+            assert!(memory.grow_to(PAGE).is_err());
+            memory.map_image(0, Image::Bytes(&[])).unwrap();
+            assert!(memory.map_image(0, Image::Bytes(&[1])).is_err());
+        }
+    }
+
+    #[test]
+    fn growth_keeps_contents_and_adds_zeros() {
+        for (bounds, max) in [(Bounds::Guard, None), (Bounds::Explicit, None)] {
+            let mut memory = make(PAGE, max, bounds);
+            memory.bytes_mut().fill(9);
+            let base = memory.base();
+            for len in [PAGE, 3 * PAGE, 64 * PAGE, 200 * PAGE] {
+                memory.grow_to(len).unwrap();
+                let (old, new) = memory.bytes_mut().split_at(PAGE as usize);
+                assert!(old.iter().all(|byte| *byte == 9));
+                assert!(new.iter().all(|byte| *byte == 0));
+                assert_eq!(memory.len() as u64, len);
+            }
+            assert_eq!(memory.base() == base, bounds == Bounds::Guard);
+            assert!(memory.grow_to(PAGE).is_err());
+        }
+    }
+
+    #[test]
+    fn limits_hold() {
+        let mut memory = make(PAGE, Some(2 * PAGE), Bounds::Guard);
+        memory.grow_to(2 * PAGE).unwrap();
+        assert!(memory.grow_to(2 * PAGE + 1).is_err());
+        let mut memory = make(0, None, Bounds::Guard);
+        assert!(memory.grow_to(GUARD_RESERVATION + PAGE).is_err());
+        memory.grow_to(GUARD_RESERVATION).unwrap();
+        // Pages of one byte.
+        let mut memory = make(3, Some(100_000), Bounds::Explicit);
+        memory.grow_to(99_999).unwrap();
+        assert_eq!(memory.len(), 99_999);
+        let plan = Plan { min_bytes: 2, max_bytes: Some(1), bounds: Bounds::Explicit };
+        assert!(LinearMemory::new(plan).is_err());
+        let plan = Plan { min_bytes: u64::MAX, max_bytes: None, bounds: Bounds::Explicit };
+        assert!(LinearMemory::new(plan).is_err());
+    }
+
+    #[test]
+    fn images_are_private() {
+        let content: Vec<u8> = (0..3 * PAGE).map(|i| (i % 251) as u8).collect();
+        let file = memory_file(&content).unwrap();
+        for (offset, at, len) in [(0, PAGE, 2 * PAGE), (PAGE, 0, 3000), (17, 5, 5000)] {
+            let image = || Image::File { file: &file, offset, len: len as usize };
+            let mut memory = make(4 * PAGE, None, Bounds::Guard);
+            memory.map_image(at, image()).unwrap();
+            let range = at as usize..(at + len) as usize;
+            let expected = &content[offset as usize..][..len as usize];
+            assert_eq!(&memory.bytes_mut()[range.clone()], expected);
+            assert!(memory.bytes_mut()[..at as usize].iter().all(|byte| *byte == 0));
+            memory.bytes_mut().fill(1);
+            let mut other = make(4 * PAGE, None, Bounds::Explicit);
+            other.map_image(at, image()).unwrap();
+            assert_eq!(&other.bytes_mut()[range], expected);
+            other.grow_to(400 * PAGE).unwrap();
+            assert!(other.map_image(400 * PAGE - len + 1, image()).is_err());
+            assert!(other.map_image(u64::MAX, image()).is_err());
+        }
+    }
+}

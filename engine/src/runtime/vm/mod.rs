@@ -17,3 +17,6 @@ pub(crate) mod table;
 pub(crate) mod traps;
 pub(crate) mod unwind;
 pub(crate) mod vmctx;
+
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+mod tests;

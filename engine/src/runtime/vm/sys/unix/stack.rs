@@ -146,10 +146,10 @@ mod tests {
 
     #[test]
     fn a_thread_knows_its_stack() {
-        let size = 1 << 20;
-        let thread = std::thread::Builder::new().stack_size(size).spawn(move || {
+        let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(|| {
             let end = stack_end(sp()).unwrap();
-            assert!(sp() - end <= size + (64 << 10));
+            // It may be the stack of an earlier thread, which had more.
+            assert!(sp() - end <= 64 << 20);
             assert!(stack_end(end - 1).is_none());
             // The last bytes are there.
             let last = ptr::with_exposed_provenance_mut::<u8>(end);
