@@ -65,7 +65,7 @@ pub(crate) fn run<S, T: Send>(
         for number in 0..threads {
             let builder =
                 thread::Builder::new().name(format!("precompile-{number}")).stack_size(STACK);
-            match builder.spawn_scoped(scope, &worker) {
+            match builder.spawn_scoped(scope, worker) {
                 Ok(worker) => workers.push(worker),
                 // Fewer threads do the same.
                 Err(_) if !workers.is_empty() => break,

@@ -4,7 +4,6 @@ use super::compile;
 use crate::abi::memory_plan::Bounds;
 use crate::abi::target::{Arch, CpuLevel, Os, Target};
 use crate::artifact::header::{Header, PAGE, Section};
-use crate::artifact::sites;
 use crate::fingerprint::{Fingerprint, ModuleDigest, OptLevel};
 use crate::{ErrorKind, Features, ModuleError, Result};
 use std::io::Cursor;
@@ -339,6 +338,31 @@ fn damaged_names_are_left_out() {
     }
 }
 
+/// The records of defined function `index`: distance, trap's number, place in the module.
+fn sites_of(artifact: &[u8], index: usize) -> Vec<(u64, u64, i64)> {
+    let starts = words(artifact, Section::SiteStarts);
+    let all = section(artifact, Section::Sites);
+    let mut bytes = all[starts[index] as usize..starts[index + 1] as usize].iter();
+    let mut number = || {
+        let mut value = 0;
+        for (i, byte) in bytes.by_ref().enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * i);
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    };
+    let (mut pc, mut place, mut sites) = (0, 0, Vec::new());
+    while let Some(head) = number() {
+        let delta = number().unwrap();
+        pc += head >> 5;
+        place += (delta >> 1) as i64 ^ -((delta & 1) as i64);
+        sites.push((pc, head & 31, place));
+    }
+    sites
+}
+
 #[test]
 fn sites_of_a_load_and_a_call() {
     let module = binary(
@@ -346,12 +370,135 @@ fn sites_of_a_load_and_a_call() {
            (func $f)
            (func (param i32) (result i32) (call $f) (i32.load (local.get 0))))",
     );
+    let find =
+        |opcode: &[u8]| module.windows(opcode.len()).rposition(|w| w == opcode).unwrap() as i64;
+    let (call, load) = (find(&[0x10, 0]), find(&[0x28, 2, 0]));
     for cpu in [CpuLevel::X86_64V2, CpuLevel::Aarch64] {
         let bytes = artifact(&module, &fingerprint(cpu), 1).unwrap();
-        let starts = words(&bytes, Section::SiteStarts);
-        let records = &section(&bytes, Section::Sites)[starts[1] as usize..starts[2] as usize];
-        let mut expected = Vec::new();
-        sites::encode(&[], &mut expected);
-        assert!(expected.is_empty() && !records.is_empty());
+        let starts = words(&bytes, Section::FuncStarts);
+        let sites = sites_of(&bytes, 1);
+        assert!(sites.iter().all(|site| site.0 <= u64::from(starts[2] - starts[1])));
+        assert!(sites.is_sorted_by_key(|site| site.0));
+        let places = |trap| {
+            let of_it = sites.iter().filter(move |site| site.1 == trap);
+            of_it.map(|site| site.2).collect::<Vec<_>>()
+        };
+        assert_eq!(places(0), [call]);
+        assert_eq!(places(crate::Trap::MemoryOutOfBounds as u64), [load]);
+    }
+}
+
+/// Word `word` of record `record` of a table whose records have `size` bytes.
+fn field(artifact: &[u8], which: Section, size: usize, record: usize, word: usize) -> u32 {
+    words(artifact, which)[record * size / 4 + word]
+}
+
+/// Modes of the data segments and of the element segments.
+fn modes(artifact: &[u8]) -> (Vec<u32>, Vec<u32>) {
+    let data = words(artifact, Section::DataSegments).chunks(8).map(|r| r[0]).collect();
+    let elements = words(artifact, Section::Elements).chunks(8).map(|r| r[0]).collect();
+    (data, elements)
+}
+
+#[test]
+fn segments_become_images_where_nobody_can_tell() {
+    const PASSIVE: u32 = crate::artifact::records::PASSIVE;
+    const ACTIVE: u32 = crate::artifact::records::ACTIVE;
+    const APPLIED: u32 = crate::artifact::records::APPLIED;
+    const TABLE: &str = "(import \"a\" \"t\" (table 5 funcref))";
+    const GLOBAL: &str = "(import \"a\" \"g\" (global i32))";
+    let cases: [(&str, &[u32], &[u32]); 12] = [
+        ("(memory 1) (data (i32.const 0) \"a\") (data \"b\")", &[APPLIED, PASSIVE], &[]),
+        // Up to the end, and one byte more, which keeps the others as well.
+        ("(memory 1) (data (i32.const 65535) \"a\")", &[APPLIED], &[]),
+        (
+            "(memory 1) (data (i32.const 0) \"a\") (data (i32.const 65535) \"ab\")",
+            &[ACTIVE; 2],
+            &[],
+        ),
+        ("(memory 0) (data (i32.const 0) \"\")", &[APPLIED], &[]),
+        ("(memory 0) (data (i32.const 1) \"\")", &[ACTIVE], &[]),
+        ("(memory 1) (data (i32.const -1) \"a\")", &[ACTIVE], &[]),
+        ("(memory 1) (data (i32.add (i32.const 1) (i32.const 2)) \"a\")", &[APPLIED], &[]),
+        // Far apart.
+        (
+            "(memory 200) (data (i32.const 0) \"a\") (data (i32.const 9000000) \"b\")",
+            &[ACTIVE; 2],
+            &[],
+        ),
+        ("(func) (table 3 funcref) (elem (i32.const 2) func 0)", &[], &[APPLIED]),
+        ("(func) (table 3 funcref) (elem (i32.const 3) func 0)", &[], &[ACTIVE]),
+        ("(table 3 externref) (elem (i32.const 0) externref (ref.null extern))", &[], &[ACTIVE]),
+        ("(func) (table 1000000 funcref) (elem (i32.const 999999) func 0)", &[], &[ACTIVE]),
+    ];
+    for (text, data, elements) in cases {
+        let bytes = portable(&binary(&format!("(module {text})"))).unwrap();
+        assert_eq!(modes(&bytes), (data.to_vec(), elements.to_vec()), "{text}");
+    }
+    let given = format!("(module {GLOBAL} (memory 1) (data (global.get 0) \"a\"))");
+    assert_eq!(modes(&portable(&binary(&given)).unwrap()).0, [ACTIVE]);
+    // Functions of the instance may be called by whoever has the imported table.
+    let escapes = format!(
+        "(module {TABLE} (memory 1) (func) (table 1 funcref)
+           (data (i32.const 0) \"a\")
+           (elem (table 0) (i32.const 0) func 0)
+           (elem (table 1) (i32.const 0) func 0))"
+    );
+    assert_eq!(modes(&portable(&binary(&escapes)).unwrap()), (vec![ACTIVE], vec![ACTIVE; 2]));
+}
+
+#[test]
+fn images_hold_what_copying_would_leave() {
+    // Overlapping, zeros over something, across pieces of the image, nothing in the first page.
+    let long = "x".repeat(100_000);
+    let module = binary(&format!(
+        "(module (func $a) (func $b) (memory 8) (table 20 funcref)
+           (data (i32.const 70000) \"{long}\")
+           (data (i32.const 70010) \"yy\\00\\00y\")
+           (data (i32.const 131070) \"zzzz\")
+           (data (i32.const 400000) \"\\00\\00\")
+           (elem (i32.const 3) func $a $a $a)
+           (elem (i32.const 4) funcref (ref.func $b) (ref.null func))
+           (elem (i32.const 9) funcref (ref.null func)))"
+    ));
+    let mut memory = vec![0; 8 << 16];
+    memory[70000..170_000].fill(b'x');
+    memory[70010..70015].copy_from_slice(b"yy\0\0y");
+    memory[131_070..131_074].fill(b'z');
+    for cpu in [CpuLevel::X86_64V2, CpuLevel::Aarch64] {
+        let bytes = artifact(&module, &fingerprint(cpu), 1).unwrap();
+        let long = |word| {
+            let low = field(&bytes, Section::Memories, 48, 0, word);
+            u64::from(low) | u64::from(field(&bytes, Section::Memories, 48, 0, word + 1)) << 32
+        };
+        let (start, offset, len) = (long(6) as usize, long(8) as usize, long(10) as usize);
+        let align = cpu.arch().text_align() as usize;
+        assert_eq!((start, offset % align), (70000 / align * align, 0));
+        assert_eq!(start + len, 170_000);
+        let padded = len.next_multiple_of(align);
+        assert!(bytes[offset..offset + padded] == memory[start..start + padded]);
+        assert_eq!(
+            words(&bytes, Section::TableImages),
+            [u32::MAX, u32::MAX, u32::MAX, 0, 1, u32::MAX][..5]
+        );
+    }
+}
+
+#[test]
+fn signatures_of_any_size() {
+    let types = "i32 i64 f32 f64 v128 funcref externref ".repeat(30);
+    let zeros = "(i32.const 0) (i64.const 0) (f32.const 0) (f64.const 0) (v128.const i64x2 0 0)
+                 (ref.null func) (ref.null extern)"
+        .repeat(30);
+    let module = binary(&format!(
+        "(module (import \"a\" \"b\" (func (param {types}) (result {types})))
+           (func (export \"f\") (param {types}) (result {types}) (call 0 {zeros})))"
+    ));
+    for arch in [Arch::X86_64, Arch::Aarch64] {
+        for os in [Os::Linux, Os::MacOs, Os::Windows] {
+            let base = fingerprint(CpuLevel::portable(arch));
+            let fingerprint = Fingerprint { target: Target::new(arch, os), ..base };
+            artifact(&module, &fingerprint, 1).unwrap();
+        }
     }
 }
