@@ -26,6 +26,10 @@ pub(crate) fn read_at(_file: &File, _bytes: &mut [u8], _offset: u64) -> io::Resu
     unsupported()
 }
 
+pub(crate) fn scratch_file() -> io::Result<File> {
+    unsupported()
+}
+
 pub(crate) fn memory_file(_content: &[u8]) -> io::Result<File> {
     unsupported()
 }

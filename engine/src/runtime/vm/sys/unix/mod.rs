@@ -39,20 +39,23 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<
     file.read_exact_at(bytes, offset)
 }
 
-/// A file in memory with that content, which nobody can change any more and code may be mapped
-/// from.
-pub(crate) fn memory_file(content: &[u8]) -> io::Result<File> {
+/// An empty file in memory, which code may be mapped from.
+pub(crate) fn scratch_file() -> io::Result<File> {
     let name = "precompile";
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = rustix::fs::memfd_create(name, flags | MemfdFlags::EXEC)
         // Kernels before 6.3 do not know the flag, and need none to allow it.
         .or_else(|_| rustix::fs::memfd_create(name, flags))?;
-    let mut file = File::from(fd);
+    Ok(File::from(fd))
+}
+
+/// A file in memory with that content, which nobody can change any more and code may be mapped
+/// from.
+pub(crate) fn memory_file(content: &[u8]) -> io::Result<File> {
+    let mut file = scratch_file()?;
     file.write_all(content)?;
-    rustix::fs::fcntl_add_seals(
-        &file,
-        SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL,
-    )?;
+    let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&file, seals)?;
     Ok(file)
 }
 
