@@ -442,6 +442,42 @@ fn all_ways_of_loading_run_and_are_found() {
     }
 }
 
+/// Needs the right to mount; without it, nothing is tested.
+#[test]
+fn files_that_may_not_be_executed_are_copied() {
+    if !is_child() {
+        let output = child("files_that_may_not_be_executed_are_copied");
+        assert!(output.status.success(), "{output:?}");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = std::ffi::CString::new(dir.path().to_str().unwrap()).unwrap();
+    // SAFETY: gives this thread a list of mounts of its own.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+        return;
+    }
+    let mount = |at: &std::ffi::CStr, flags| {
+        let kind = c"tmpfs".as_ptr();
+        // SAFETY: the strings end with NUL; only this thread sees the mount.
+        unsafe { libc::mount(kind, at.as_ptr(), kind, flags, ptr::null()) }
+    };
+    assert_eq!(mount(c"/", libc::MS_REC | libc::MS_PRIVATE), 0);
+    assert_eq!(mount(&path, libc::MS_NOEXEC), 0);
+    let bytes = artifact();
+    let mut file = tempfile::tempfile_in(dir.path()).unwrap();
+    file.write_all(&bytes).unwrap();
+    // SAFETY: made by `artifact`, and nobody else has the file.
+    let code = unsafe { CodeMapping::from_file(file, bytes.len() as u64, Load::Map, "noexec") };
+    let instance = Instance::new(code.unwrap());
+    assert_eq!(instance.trap(1, &mut none()).0, Trap::UnreachableCodeReached);
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let text = format!("{:x}-", instance.code.text().start);
+    let line = maps.lines().find(|line| line.starts_with(&text)).unwrap();
+    assert!(line.contains("r-xp") && line.contains("memfd:precompile"), "{line}");
+    // SAFETY: as above.
+    unsafe { libc::umount(path.as_ptr()) };
+}
+
 #[test]
 fn damaged_artifacts_are_refused() {
     let whole = artifact();
@@ -624,7 +660,9 @@ fn a_shortened_image_is_named() {
 fn the_handler_before_ours_is_called() {
     unsafe extern "C" fn before(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
         // SAFETY: the kernel passes a valid description.
-        let address = unsafe { (*info).si_addr() }.addr();
+        let info = unsafe { &*info };
+        // SAFETY: this signal has an address.
+        let address = unsafe { info.si_addr() }.addr();
         // SAFETY: ends the process at once.
         unsafe { libc::_exit(if address == 8 { 42 } else { 43 }) };
     }
