@@ -8,6 +8,8 @@ use crate::abi::target::{CpuFeatures, CpuLevel, Target};
 use crate::error::Result;
 use crate::features::Features;
 use crate::fingerprint::OptLevel;
+#[cfg(feature = "cache")]
+use std::sync::Arc;
 
 /// Settings of an [`Engine`](crate::Engine), with the names that wasmtime gives them.
 ///
@@ -46,7 +48,10 @@ pub(crate) struct RuntimeConfig {
     pub(crate) host_features: Option<CpuFeatures>,
     pub(crate) load: Load,
     #[cfg(feature = "cache")]
-    pub(crate) cache: Option<precompile_cache::Layers>,
+    pub(crate) cache: Option<Arc<precompile_cache::Layers>>,
+    /// Whether somebody vouched for layers that the trust rule does not cover.
+    #[cfg(feature = "cache")]
+    pub(crate) cache_vouched: bool,
 }
 
 /// How artifacts get into memory.
@@ -79,6 +84,8 @@ impl Default for Config {
                 load: Load::Map,
                 #[cfg(feature = "cache")]
                 cache: None,
+                #[cfg(feature = "cache")]
+                cache_vouched: false,
             },
         }
     }
@@ -204,10 +211,26 @@ impl Config {
     }
 
     /// Where [`Module::new`](crate::Module::new) looks before it compiles and puts what it
-    /// compiled. None by default.
+    /// compiled. None by default. What does not open is done without, and is told by
+    /// [`Engine::cache_problems`](crate::Engine::cache_problems); a cache never fails a run.
+    ///
+    /// Takes a builder, not what it builds, so that nobody but engines can publish there. Layers
+    /// that the trust rule does not cover are refused by `Engine::new`.
+    ///
+    /// ```no_run
+    /// use precompile::{Config, Engine, cache::Layers};
+    /// let mut config = Config::new();
+    /// config.cache(Layers::builder().read_only("/app/cache").read_write("/var/cache/app"));
+    /// let engine = Engine::new(&config)?;
+    /// # Ok::<(), precompile::Error>(())
+    /// ```
     #[cfg(feature = "cache")]
-    pub fn cache(&mut self, cache: impl Into<Option<precompile_cache::Layers>>) -> &mut Self {
-        self.runtime.cache = cache.into();
+    pub fn cache(
+        &mut self,
+        cache: impl Into<Option<precompile_cache::LayersBuilder>>,
+    ) -> &mut Self {
+        self.runtime.cache = cache.into().map(|builder| Arc::new(builder.build()));
+        self.runtime.cache_vouched = false;
         self
     }
 }

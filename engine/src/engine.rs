@@ -81,6 +81,15 @@ impl Engine {
         {
             return Err(bad(format!("CPU level {cpu} does not belong to target {target}")));
         }
+        #[cfg(feature = "cache")]
+        if let Some(cache) = &config.runtime.cache
+            && cache.is_vouched()
+            && !config.runtime.cache_vouched
+        {
+            return Err(bad("a cache layer that the trust rule does not cover was attached: \
+                            use `Config::cache_vouched`"
+                .into()));
+        }
         #[cfg(feature = "runtime")]
         if Target::host() == Some(target) {
             crate::runtime::init()?;
@@ -145,6 +154,24 @@ impl Engine {
     /// compared.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         self.0.compile.fields().into_iter().map(|field| (field.name, field.value)).collect()
+    }
+
+    /// Counters of the cache: hits by layer, misses by reason, writes and failures. `None`
+    /// without a cache.
+    #[cfg(feature = "cache")]
+    pub fn cache_stats(&self) -> Option<precompile_cache::Stats> {
+        self.cache().map(|cache| cache.stats())
+    }
+
+    /// What of the cache did not open, and is done without.
+    #[cfg(feature = "cache")]
+    pub fn cache_problems(&self) -> &[precompile_cache::Problem] {
+        self.cache().map_or(&[], |cache| cache.problems())
+    }
+
+    #[cfg(feature = "cache")]
+    pub(crate) fn cache(&self) -> Option<&precompile_cache::Layers> {
+        self.0.config.runtime.cache.as_deref()
     }
 
     #[cfg_attr(not(feature = "compile"), expect(dead_code, reason = "the compiler counts"))]

@@ -95,15 +95,39 @@ impl Layers {
         let lookup = self.probe(key);
         match &lookup.outcome {
             Outcome::Hit { layer, content } => self.count_hit(*layer, content),
-            Outcome::Miss(reason) => match reason {
-                MissReason::Absent => self.counters.misses_absent.one(),
-                MissReason::Corrupt => self.counters.misses_corrupt.one(),
-                MissReason::Untrusted => self.counters.misses_untrusted.one(),
-                MissReason::Io => self.counters.misses_io.one(),
-                MissReason::Off => self.counters.misses_off.one(),
-            },
+            Outcome::Miss(reason) => self.count_miss(*reason),
         }
         lookup
+    }
+
+    /// Probes for the first of several keys that any layer has: entries of one thing that can all
+    /// be used, best first. Returns which it was, or 0 for a miss, and counts as one lookup.
+    ///
+    /// # Panics
+    /// If `keys` is empty.
+    pub fn lookup_any(&self, keys: &[Key]) -> (usize, Lookup) {
+        assert!(!keys.is_empty(), "a lookup needs a key");
+        let mut missed: Option<Lookup> = None;
+        for (index, key) in keys.iter().enumerate() {
+            let lookup = self.probe(key);
+            match (&lookup.outcome, &mut missed) {
+                (Outcome::Hit { layer, content }, _) => {
+                    self.count_hit(*layer, content);
+                    return (index, lookup);
+                }
+                (Outcome::Miss(reason), Some(missed)) => {
+                    missed.outcome =
+                        Outcome::Miss(missed.miss_reason().max(Some(*reason)).unwrap_or(*reason));
+                    missed.trace.extend(lookup.trace);
+                }
+                (Outcome::Miss(_), none) => *none = Some(lookup),
+            }
+        }
+        let missed = missed.expect("there was a key, and it missed");
+        if let Outcome::Miss(reason) = missed.outcome {
+            self.count_miss(reason);
+        }
+        (0, missed)
     }
 
     /// The lookup that belongs between [`begin`](Layers::begin) and the work: somebody else may have
@@ -265,6 +289,16 @@ impl Layers {
             Writer::None => None,
             Writer::Dir(dir) => Some(&**dir),
             Writer::Other(cache) => Some(&**cache),
+        }
+    }
+
+    fn count_miss(&self, reason: MissReason) {
+        match reason {
+            MissReason::Absent => self.counters.misses_absent.one(),
+            MissReason::Corrupt => self.counters.misses_corrupt.one(),
+            MissReason::Untrusted => self.counters.misses_untrusted.one(),
+            MissReason::Io => self.counters.misses_io.one(),
+            MissReason::Off => self.counters.misses_off.one(),
         }
     }
 

@@ -277,6 +277,13 @@ impl Header {
     }
 }
 
+/// The length of the artifact that starts with `page`; `None` if it is none.
+#[cfg_attr(not(feature = "runtime"), expect(dead_code, reason = "read by the runtime"))]
+pub(crate) fn file_len(page: &[u8]) -> Option<u64> {
+    let (header, _) = Header::ref_from_prefix(page.get(HEADER_AT..)?).ok()?;
+    (header.magic == MAGIC).then_some(header.file_len.get())
+}
+
 /// SHA-256 of the first page, with the digest's own bytes as zero.
 pub(crate) fn digest(page: &[u8]) -> [u8; 32] {
     const AT: usize = HEADER_AT + 16;

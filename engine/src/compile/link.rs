@@ -110,7 +110,11 @@ impl Order {
         let trampoline = index - self.functions;
         if trampoline < 2 * self.signatures {
             let sig = trampoline / 2;
-            return Some(if trampoline.is_multiple_of(2) { Part::Entry(sig) } else { Part::Host(sig) });
+            return Some(if trampoline.is_multiple_of(2) {
+                Part::Entry(sig)
+            } else {
+                Part::Host(sig)
+            });
         }
         walking().nth((index - self.builtins()) as usize).map(Part::Builtin)
     }

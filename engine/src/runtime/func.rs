@@ -1,17 +1,15 @@
 //! Functions: handles, calls, and what host functions are called with.
 
+use super::backtrace::WasmBacktrace;
 use super::externals::Extern;
 use super::host::HostFunc;
-use super::store::{
-    AsContext, AsContextMut, StoreContext, StoreContextMut, StoreOpaque,
-};
+use super::store::{AsContext, AsContextMut, StoreContext, StoreContextMut, StoreOpaque};
 use super::types::FuncType;
 use super::value::{ExternRef, Rooted, V128, Val};
 use super::vm::call::NO_INSTANCE;
 use super::vm::instance::FuncRef;
 use super::vm::vmctx::ValRaw;
 use crate::Engine;
-use super::backtrace::WasmBacktrace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wasm::types::{Signature, ValType};
 use std::marker::PhantomData;

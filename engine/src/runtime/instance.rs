@@ -10,12 +10,12 @@ use super::module::Module;
 use super::store::{AsContext, AsContextMut, StoreContextMut, StoreOpaque, Stored};
 use super::table::Table;
 use super::vm::instance::{FuncRef, GlobalCell, VmInstance};
+use crate::Trap;
 use crate::artifact::header::Corrupt;
 use crate::artifact::read::{Expr, Item};
 use crate::artifact::records;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wasm::types::{ConstOp, ExternKind};
-use crate::Trap;
 use std::sync::Arc;
 
 /// An instance of a module: its memories, tables and globals, and its functions bound to them.

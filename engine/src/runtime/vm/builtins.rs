@@ -12,15 +12,25 @@ use crate::runtime::store::StoreOpaque;
 type Vm = *mut VmCtx;
 
 macro_rules! rust_type {
-    (i32) => { u32 };
-    (i64) => { u64 };
-    (f32) => { f32 };
-    (f64) => { f64 };
+    (i32) => {
+        u32
+    };
+    (i64) => {
+        u64
+    };
+    (f32) => {
+        f32
+    };
+    (f64) => {
+        f64
+    };
 }
 
 /// How a builtin's result is told to code.
 macro_rules! told {
-    (bool, $result:expr) => { u32::from($result.is_some()) };
+    (bool, $result:expr) => {
+        u32::from($result.is_some())
+    };
     (size, $result:expr) => {
         match $result {
             None => RAISE_SIZE,
@@ -28,16 +38,30 @@ macro_rules! told {
             Some(Some(size)) => u64::cast_signed(size),
         }
     };
-    (ptr, $result:expr) => { $result.map_or(RAISE_PTR, u64::cast_signed) };
+    (ptr, $result:expr) => {
+        $result.map_or(RAISE_PTR, u64::cast_signed)
+    };
 }
 
 macro_rules! told_type {
-    (bool) => { u32 };
-    (size) => { i64 };
-    (ptr) => { i64 };
-    (f32) => { f32 };
-    (f64) => { f64 };
-    (none) => { () };
+    (bool) => {
+        u32
+    };
+    (size) => {
+        i64
+    };
+    (ptr) => {
+        i64
+    };
+    (f32) => {
+        f32
+    };
+    (f64) => {
+        f64
+    };
+    (none) => {
+        ()
+    };
 }
 
 macro_rules! entry_points {
@@ -127,12 +151,7 @@ fn data_drop(store: &mut StoreOpaque, instance: usize, data: u32) -> Result<()> 
     Ok(())
 }
 
-fn table_get_lazy(
-    store: &mut StoreOpaque,
-    instance: usize,
-    table: u32,
-    index: u64,
-) -> Result<u64> {
+fn table_get_lazy(store: &mut StoreOpaque, instance: usize, table: u32, index: u64) -> Result<u64> {
     let table = table_of(store, instance, table);
     store.table_get(table, index)
 }

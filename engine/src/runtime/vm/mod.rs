@@ -7,6 +7,7 @@
 pub(crate) mod arch;
 pub(crate) mod builtins;
 pub(crate) mod call;
+pub(crate) mod doors;
 pub(crate) mod entry;
 pub(crate) mod host;
 pub(crate) mod instance;

@@ -51,8 +51,7 @@ impl Elements {
     /// `len` zero elements, `size` bytes each (8 or 4), which `definition` will show to code.
     /// `len` is at most `MAX_TABLE`.
     pub(crate) fn new(len: u64, size: usize, definition: Definition) -> Self {
-        let elements =
-            Elements { base: allocate(len, size), len, capacity: len, size, definition };
+        let elements = Elements { base: allocate(len, size), len, capacity: len, size, definition };
         elements.publish();
         elements
     }

@@ -1,0 +1,182 @@
+//! Asking the cache: the engine's levels, best first, and what is told of a miss.
+
+use crate::Engine;
+use crate::Module;
+use crate::compiler::Compiled;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fingerprint::{Fingerprint, ModuleDigest};
+use crate::report::{Miss, Outcome, Report};
+use crate::runtime::code::CodeMapping;
+use crate::runtime::vm::doors;
+use precompile_cache::{self as cache, Flight, Key, Layers, Lookup, MissReason, Mode, Reject};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What the cache had.
+pub(crate) enum Found<'e> {
+    /// The module, loaded, of the candidate with that index.
+    Hit(usize, Module),
+    /// Nothing: whoever has this may compile.
+    Miss(Permit<'e>),
+}
+
+/// The right to compile a module and to publish it.
+pub(crate) struct Permit<'e>(Option<(&'e Layers, Flight)>);
+
+impl Permit<'_> {
+    /// Adds what was compiled to the cache. Never fails: what goes wrong is counted and reported.
+    pub(crate) fn publish(self, engine: &Engine, compiled: &Compiled, report: &mut Report) {
+        let Some((layers, flight)) = self.0 else { return };
+        let start = Instant::now();
+        let description = description(engine.compile_fingerprint());
+        report.add_failure = compiled
+            .content()
+            .map_err(|error| format!("{error:#}"))
+            .and_then(|content| match layers.publish(flight.key(), &content, &description) {
+                Some(error) => Err(error.to_string()),
+                None => Ok(()),
+            })
+            .err();
+        report.add = start.elapsed();
+    }
+}
+
+/// What an entry is described as, for who asks why another one was not found.
+fn description(fingerprint: &Fingerprint) -> Vec<u8> {
+    fingerprint.to_bytes()
+}
+
+/// Looks for the entries `ids` of module `digest`, best first, and loads the first one that
+/// there is. An entry that does not load is a miss: it is deleted where that is allowed.
+///
+/// # Errors
+/// If there is none and compiling is ruled out.
+pub(crate) fn find<'e>(
+    engine: &'e Engine,
+    digest: &ModuleDigest,
+    ids: &[[u8; 32]],
+    report: &mut Report,
+    load: impl Fn(Arc<CodeMapping>, &mut Report) -> Result<Module>,
+) -> Result<Found<'e>> {
+    let Some(layers) = engine.cache() else {
+        report.outcome = Outcome::Compiled { miss: None };
+        return Ok(Found::Miss(Permit(None)));
+    };
+    let keys: Vec<Key> = ids.iter().map(|id| Key::new(digest.0, *id)).collect();
+    let damaged = Cell::new(false);
+    let take = |(index, lookup): (usize, Lookup), report: &mut Report| {
+        let cache::Outcome::Hit { layer, content } = lookup.outcome else {
+            return Err(lookup);
+        };
+        let path = content.origin().map(Into::into);
+        let choice = engine.config().runtime.load;
+        match doors::of_cache(content, choice).and_then(|mapping| load(mapping, report)) {
+            Ok(module) => {
+                report.outcome = Outcome::Hit { layer: layer.to_string(), path };
+                report.id = Some(ids[index]);
+                Ok(Some((index, module)))
+            }
+            Err(error) => {
+                let reason = match error.kind() {
+                    ErrorKind::Incompatible => Reject::Mismatch,
+                    _ => Reject::Corrupt,
+                };
+                damaged.set(true);
+                layers.reject(&keys[index], layer, reason);
+                Ok(None)
+            }
+        }
+    };
+    let start = Instant::now();
+    // Each rejected hit rules out one entry of one layer, so this ends.
+    let missed = loop {
+        match take(layers.lookup_any(&keys), report) {
+            Ok(Some((index, module))) => {
+                report.get = start.elapsed().saturating_sub(report.load);
+                return Ok(Found::Hit(index, module));
+            }
+            Ok(None) => {}
+            Err(lookup) => break lookup,
+        }
+    };
+    report.get = start.elapsed();
+    let miss = why(engine, layers, digest, &missed, damaged.get());
+    if layers.mode() == Mode::RequireHit || !crate::compiler::PRESENT {
+        return Err(Error::wrap(ErrorKind::Miss, miss));
+    }
+    let flight = layers.begin(&keys[0]);
+    if let Ok(Some((_, module))) = take((0, layers.look_again(&flight)), report) {
+        return Ok(Found::Hit(0, module));
+    }
+    report.outcome = Outcome::Compiled { miss: Some(miss) };
+    report.id = Some(ids[0]);
+    Ok(Found::Miss(Permit(Some((layers, flight)))))
+}
+
+/// Why `lookup` missed: what the cache says, or the first difference to the nearest entry of the
+/// same module.
+fn why(
+    engine: &Engine,
+    layers: &Layers,
+    digest: &ModuleDigest,
+    lookup: &Lookup,
+    damaged: bool,
+) -> Miss {
+    let told = || lookup.miss_error().map(ToString::to_string).unwrap_or_default();
+    match lookup.miss_reason() {
+        Some(MissReason::Off) => return Miss::Off,
+        Some(MissReason::Corrupt) => return Miss::Corrupt,
+        _ if damaged => return Miss::Corrupt,
+        Some(MissReason::Untrusted) => return Miss::Untrusted(told()),
+        Some(MissReason::Io) => return Miss::Io(told()),
+        _ => {}
+    }
+    let siblings = layers.siblings(&digest.0);
+    let ours = engine.compile_fingerprint();
+    // The nearest is the one whose first difference comes last in the order of the fields.
+    let order: Vec<&str> = ours.fields().iter().map(|field| field.name).collect();
+    let differences =
+        siblings.iter().filter_map(|(_, sibling)| ours.first_difference(&sibling.description));
+    let place = |field: &str| order.iter().position(|name| *name == field);
+    match differences.max_by_key(|difference| place(&difference.field)) {
+        Some(difference) => Miss::Differs(difference),
+        None => Miss::Absent,
+    }
+}
+
+/// Compiles a module into the engine's cache without loading it, unless it is there.
+pub(crate) fn warm(
+    engine: &Engine,
+    bytes: &[u8],
+    digest: ModuleDigest,
+    id: [u8; 32],
+    report: &mut Report,
+) -> Result<()> {
+    let Some(layers) = engine.cache() else {
+        let message = "the engine has no cache to warm: give it one by `Config::cache`";
+        return Err(Error::with_kind(ErrorKind::Config, message));
+    };
+    let key = Key::new(digest.0, id);
+    report.id = Some(id);
+    let start = Instant::now();
+    let mut lookup = layers.lookup(&key);
+    let mut flight = None;
+    if !lookup.is_hit() {
+        report.outcome =
+            Outcome::Compiled { miss: Some(why(engine, layers, &digest, &lookup, false)) };
+        let begun = flight.insert(layers.begin(&key));
+        lookup = layers.look_again(begun);
+    }
+    report.get = start.elapsed();
+    if let cache::Outcome::Hit { layer, content } = lookup.outcome {
+        let path = content.origin().map(Into::into);
+        report.artifact_len = content.len();
+        report.outcome = Outcome::Hit { layer: layer.to_string(), path };
+        return Ok(());
+    }
+    let Some(flight) = flight else { return Ok(()) };
+    let compiled = crate::compiler::compile(engine, bytes, digest, report)?;
+    Permit(Some((layers, flight))).publish(engine, &compiled, report);
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! Without the feature `cache`: there is none.
+
+use crate::compiler::Compiled;
+use crate::error::Result;
+use crate::fingerprint::ModuleDigest;
+use crate::report::{Outcome, Report};
+use crate::runtime::code::CodeMapping;
+use crate::{Engine, Module};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// What the cache had: nothing.
+pub(crate) enum Found<'e> {
+    #[expect(dead_code, reason = "the shape that a cache gives")]
+    Hit(usize, Module),
+    Miss(Permit<'e>),
+}
+
+/// The right to compile a module.
+pub(crate) struct Permit<'e>(PhantomData<&'e Engine>);
+
+impl Permit<'_> {
+    /// Publishes nothing.
+    pub(crate) fn publish(self, _: &Engine, _: &Compiled, _: &mut Report) {}
+}
+
+/// Finds nothing.
+pub(crate) fn find<'e>(
+    _: &'e Engine,
+    _: &ModuleDigest,
+    _: &[[u8; 32]],
+    report: &mut Report,
+    _: impl Fn(Arc<CodeMapping>, &mut Report) -> Result<Module>,
+) -> Result<Found<'e>> {
+    report.outcome = Outcome::Compiled { miss: None };
+    Ok(Found::Miss(Permit(PhantomData)))
+}

@@ -1,0 +1,115 @@
+//! What loading a module did, for people and tools that ask.
+
+use crate::fingerprint::Difference;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What loading a module did, and how long each step took. Steps that were not taken took no time.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Whether it was there already.
+    pub outcome: Outcome,
+    /// The id of the entry, in a cache of the module's group.
+    pub id: Option<[u8; 32]>,
+    /// Bytes of the module.
+    pub module_len: u64,
+    /// Bytes of the artifact, if it was compiled now.
+    pub artifact_len: u64,
+    /// Functions compiled.
+    pub functions: u32,
+    /// Time to hash the module and derive keys.
+    pub key: Duration,
+    /// Time to ask the cache.
+    pub get: Duration,
+    /// Time to decode and validate all but the functions.
+    pub decode: Duration,
+    /// Time to validate and compile the functions.
+    pub compile: Duration,
+    /// Time to link and write the artifact.
+    pub write: Duration,
+    /// Time to add it to the cache.
+    pub add: Duration,
+    /// Time to map and check the artifact.
+    pub load: Duration,
+    /// Why it could not be added to the cache. Never fails anything.
+    pub add_failure: Option<String>,
+}
+
+/// Whether a module was there already.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The engine has it in use.
+    Loaded,
+    /// The cache had it.
+    Hit {
+        /// Which layer: `memory`, `dir` or `layer N`.
+        layer: String,
+        /// The entry's file, if it is one.
+        path: Option<PathBuf>,
+    },
+    /// It was compiled.
+    Compiled {
+        /// Why the cache did not have it; `None` without a cache.
+        miss: Option<Miss>,
+    },
+    /// Nothing happened yet.
+    #[default]
+    Pending,
+}
+
+/// Why a cache did not have a module.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Miss {
+    /// It has no entry of this module at all.
+    Absent,
+    /// It has entries of this module for other settings: the first difference to the nearest one.
+    Differs(Difference),
+    /// An entry was damaged.
+    Corrupt,
+    /// A directory or an entry that others could have written; which, and the way out.
+    Untrusted(String),
+    /// The operating system refused something.
+    Io(String),
+    /// The cache is switched off.
+    Off,
+}
+
+impl Miss {
+    /// The reason as a word for counters and tools: `absent`, `engine-version`, `target`, `cpu`,
+    /// `bounds`, `setting`, `corrupt`, `untrusted`, `io` or `off`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Miss::Absent => "absent",
+            Miss::Differs(difference) => match difference.field.as_str() {
+                "engine" | "format" | "abi" | "epoch" | "compiler" | "sources" => "engine-version",
+                "target" => "target",
+                "cpu" => "cpu",
+                "bounds" => "bounds",
+                _ => "setting",
+            },
+            Miss::Corrupt => "corrupt",
+            Miss::Untrusted(_) => "untrusted",
+            Miss::Io(_) => "io",
+            Miss::Off => "off",
+        }
+    }
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Miss::Absent => f.write_str("no entry of this module"),
+            Miss::Differs(difference) => {
+                write!(f, "the nearest entry of this module differs: {difference}")
+            }
+            Miss::Corrupt => f.write_str("the entry was damaged"),
+            Miss::Untrusted(what) | Miss::Io(what) => f.write_str(what),
+            Miss::Off => f.write_str("the cache is off"),
+        }
+    }
+}
+
+impl std::error::Error for Miss {}

@@ -1,0 +1,117 @@
+//! The doors through which machine code comes in.
+//!
+//! The safe ones are for code whose maker is known: this process's compiler, or a cache layer
+//! under the trust rule, into which only engines write. Everything else is `unsafe`, for ever: no
+//! check of an artifact can tell that its code is harmless.
+
+use super::sys;
+use crate::config::{Config, Load};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::runtime::code::{self, CodeMapping};
+use crate::runtime::module::Module;
+use crate::{Engine, artifact::header};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+fn load(choice: Load) -> code::Load {
+    match choice {
+        Load::Map => code::Load::Map,
+        Load::Copy => code::Load::Copy,
+    }
+}
+
+/// An empty file in memory for the compiler to write an artifact to.
+pub(crate) fn scratch_file() -> Result<File> {
+    sys::scratch_file()
+        .map_err(|error| Error::wrap(ErrorKind::Io, error))
+        .context("cannot make a file in memory for the compiled module")
+}
+
+/// Maps what this process's compiler has written to a [`scratch_file`].
+pub(crate) fn of_compiler(file: File, len: u64) -> Result<Arc<CodeMapping>> {
+    // SAFETY: the compiler of this engine wrote it, and nobody else has the file.
+    unsafe { CodeMapping::from_file(file, len, code::Load::Map, "a module just compiled") }
+}
+
+/// Maps an entry that a cache returned.
+#[cfg(feature = "cache")]
+pub(crate) fn of_cache(
+    content: precompile_cache::Content,
+    choice: Load,
+) -> Result<Arc<CodeMapping>> {
+    let name = content.origin().map_or("an entry in memory".into(), |p| p.display().to_string());
+    let len = content.len();
+    let io = |error| Error::wrap(ErrorKind::Io, error).context(format!("cannot read {name}"));
+    if content.as_file().is_some() {
+        let file = content.into_file().map_err(io)?.expect("just seen to be a file");
+        // SAFETY: a layer returns what an engine added (the trust rule, or whoever attached it
+        // by `Config::cache_vouched`, sees to that); entries are replaced, never written in place.
+        return unsafe { CodeMapping::from_file(file, len, load(choice), &name) };
+    }
+    let bytes = content.to_vec().map_err(io)?;
+    // SAFETY: as above.
+    unsafe { CodeMapping::from_bytes(&bytes, &name) }
+}
+
+#[cfg(feature = "cache")]
+impl Config {
+    /// As [`cache`](Config::cache), for layers of which the engine cannot know who writes to them:
+    /// an implementation of the embedder's own, or a directory that others may write to.
+    ///
+    /// # Safety
+    /// `get` of every layer returns only what an engine of this crate has passed to `add`: the
+    /// code in it is run.
+    pub unsafe fn cache_vouched(
+        &mut self,
+        cache: impl Into<Option<precompile_cache::LayersBuilder>>,
+    ) -> &mut Self {
+        self.cache(cache);
+        self.runtime.cache_vouched = true;
+        self
+    }
+}
+
+impl Module {
+    /// Loads the artifact in `bytes`, as [`Engine::precompile_module`] makes it.
+    ///
+    /// # Errors
+    /// If it is no artifact, damaged, or made for other settings; the first field that differs
+    /// is named.
+    ///
+    /// # Safety
+    /// The bytes come from an engine of this crate, unchanged: the code in them is run.
+    pub unsafe fn deserialize(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Module> {
+        // SAFETY: the caller's promise.
+        let mapping = unsafe { CodeMapping::from_bytes(bytes.as_ref(), "a serialized module") }?;
+        Module::load(engine, mapping)
+    }
+
+    /// Loads the artifact in a file: one with the bytes that [`Engine::precompile_module`] makes,
+    /// or an entry of a cache directory. Takes the same time for any number of functions.
+    ///
+    /// # Errors
+    /// As [`deserialize`](Module::deserialize), or if the file cannot be read.
+    ///
+    /// # Safety
+    /// The bytes come from an engine of this crate, unchanged: the code in them is run. And with
+    /// [`Load::Map`] nobody changes or shortens the file as long as the module lives; replacing it
+    /// by another file is fine.
+    pub unsafe fn deserialize_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
+        let path = path.as_ref();
+        let shown = path.display().to_string();
+        let io = |error| Error::wrap(ErrorKind::Io, error);
+        let file = File::open(path).map_err(io).with_context(|| format!("cannot open {shown}"))?;
+        let len = file.metadata().map_err(io)?.len();
+        let mut page = vec![0; header::PAGE];
+        let read = file.read_exact_at(&mut page, 0).map(|()| header::file_len(&page));
+        // A cache's trailer may follow; the header says where the artifact ends.
+        let len = read.ok().flatten().filter(|own| *own <= len).unwrap_or(len);
+        // SAFETY: the caller's promise.
+        let mapping = unsafe {
+            CodeMapping::from_file(file, len, load(engine.config().runtime.load), &shown)
+        };
+        Module::load(engine, mapping?).with_context(|| format!("cannot load {shown}"))
+    }
+}
