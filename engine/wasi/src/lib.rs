@@ -40,14 +40,11 @@
 
 #![forbid(unsafe_code)]
 #![expect(clippy::too_many_arguments, reason = "the standard's signatures")]
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the linker comes with the engine's host-function API")
-)]
 
 mod clock;
 mod ctx;
 mod fs;
+mod linker;
 mod memory;
 mod perms;
 mod poll;
@@ -59,6 +56,7 @@ mod table;
 mod types;
 
 pub use ctx::{WasiCtx, WasiCtxBuilder};
+pub use linker::add_to_linker;
 pub use perms::{DirPerms, FilePerms};
 pub use process::I32Exit;
 pub use stdio::{InputStream, MemoryInputPipe, MemoryOutputPipe, OutputStream};
