@@ -32,6 +32,7 @@ pub(crate) fn compile(
     let mut out = BufWriter::with_capacity(1 << 20, doors::scratch_file()?);
     let summary = precompile::compile(engine, module, digest, &mut out)?;
     report.artifact_len = summary.artifact_len;
+    report.text_len = summary.text_len;
     report.functions = summary.functions;
     report.decode = summary.decode;
     report.compile = summary.compile;

@@ -8,7 +8,6 @@ use crate::runtime::code::CodeMapping;
 use std::sync::Arc;
 
 /// Whether this build has a compiler.
-#[cfg_attr(not(feature = "cache"), expect(dead_code, reason = "only lookups ask"))]
 pub(crate) const PRESENT: bool = false;
 
 /// An artifact that was just made: there is none.

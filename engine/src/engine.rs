@@ -174,7 +174,6 @@ impl Engine {
         self.0.config.runtime.cache.as_deref()
     }
 
-    #[cfg_attr(not(feature = "compile"), expect(dead_code, reason = "the compiler counts"))]
     pub(crate) fn count_compile(&self) {
         self.0.compiles.fetch_add(1, Ordering::Relaxed);
     }

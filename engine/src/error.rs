@@ -130,7 +130,6 @@ impl Error {
     }
 
     /// The module is refused at byte `offset`.
-    #[cfg_attr(not(feature = "compile"), expect(dead_code, reason = "the compiler's errors"))]
     pub(crate) fn module(
         kind: ErrorKind,
         offset: impl Into<Option<u64>>,

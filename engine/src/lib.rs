@@ -1,4 +1,67 @@
-//! stub of the tour; see the modules.
+//! **Compile wasm once, at build time; start in microseconds everywhere.**
+//!
+//! A WebAssembly engine whose code comes from a cache: the command line `precompile`, or an app's
+//! own warm-up, compiles modules ahead of time; at start the engine finds their entries, maps them
+//! and runs. Loading takes the same time for any number of functions.
+//!
+//! # The tour
+//!
+//! Names and shapes are wasmtime's. An [`Engine`] has the settings ([`Config`]), a [`Module`] is
+//! code, a [`Store`] is what instances live in, a [`Linker`] names what modules import:
+//!
+//! ```
+//! # #[cfg(all(feature = "compile", feature = "runtime", feature = "cache", feature = "wat"))] {
+//! use precompile::{Caller, Config, Engine, Linker, Module, Store, cache::Layers};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let dir = dir.path().join("cache");
+//! let mut config = Config::new();
+//! config.cache(Layers::builder().read_write(&dir));
+//! let engine = Engine::new(&config)?;
+//!
+//! // Compiled now, since the cache is empty; found there from now on.
+//! let module = Module::new(&engine, r#"(module
+//!     (import "host" "log" (func $log (param i32)))
+//!     (func (export "run") (call $log (i32.const 42))))"#)?;
+//!
+//! let mut linker = Linker::new(&engine);
+//! linker.func_wrap("host", "log", |mut caller: Caller<'_, Vec<i32>>, x: i32| {
+//!     caller.data_mut().push(x);
+//! })?;
+//! let mut store = Store::new(&engine, Vec::new());
+//! let instance = linker.instantiate(&mut store, &module)?;
+//! instance.get_typed_func::<(), ()>(&mut store, "run")?.call(&mut store, ())?;
+//! assert_eq!(*store.data(), [42]);
+//! assert_eq!(engine.compile_count(), 1);
+//! # }
+//! # Ok::<(), precompile::Error>(())
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `compile` | yes | validation and code generation: [`Engine::precompile_module`], and compiling on a miss |
+//! | `runtime` | yes | loading and running: [`Module`], [`Store`] and all that follows |
+//! | `cache` | yes | [`Config::cache`] and the crate [`cache`] |
+//! | `wat` | no | module text accepted wherever a binary is |
+//!
+//! With `default-features = false, features = ["runtime", "cache"]` there is no compiler inside:
+//! the same API, the same settings, the same keys; a module that the cache lacks is an error of
+//! kind [`ErrorKind::Miss`], which says why.
+//!
+//! # What is safe
+//!
+//! [`Module::new`] is safe for any bytes. Machine code from elsewhere comes in through `unsafe`
+//! calls only: [`Module::deserialize`], [`Config::cache_vouched`]. A cache directory is code, and
+//! is used only if nobody but root and the user could have written to it; see [`cache`].
+
+// Contracts between the compiler and the runtime have more in them than either side alone uses.
+// What is dead is found where both are in.
+#![cfg_attr(
+    not(all(feature = "compile", feature = "runtime", feature = "cache")),
+    allow(dead_code, unused_imports, reason = "parts of the crate without the other parts")
+)]
 
 mod abi;
 mod artifact;

@@ -16,6 +16,8 @@ pub struct Report {
     pub module_len: u64,
     /// Bytes of the artifact, if it was compiled now.
     pub artifact_len: u64,
+    /// Bytes of code in it.
+    pub text_len: u64,
     /// Functions compiled.
     pub functions: u32,
     /// Time to hash the module and derive keys.

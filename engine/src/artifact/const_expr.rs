@@ -9,7 +9,6 @@
 use crate::wasm::types::{ConstOp, HeapType};
 
 /// Appends `ops` to `out`.
-#[cfg_attr(not(feature = "compile"), expect(dead_code, reason = "written by the compiler"))]
 pub(crate) fn encode(ops: &[ConstOp], out: &mut Vec<u8>) {
     for op in ops {
         match *op {
@@ -43,7 +42,6 @@ fn put(out: &mut Vec<u8>, opcode: u8, operand: &[u8]) {
 }
 
 /// Takes the first operation off `bytes`; `None` if there is none that makes sense.
-#[cfg_attr(not(feature = "runtime"), expect(dead_code, reason = "read by the runtime"))]
 pub(crate) fn decode(bytes: &mut &[u8]) -> Option<ConstOp> {
     fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
         let (head, tail) = bytes.split_first_chunk::<N>()?;

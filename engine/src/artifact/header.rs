@@ -278,7 +278,6 @@ impl Header {
 }
 
 /// The length of the artifact that starts with `page`; `None` if it is none.
-#[cfg_attr(not(feature = "runtime"), expect(dead_code, reason = "read by the runtime"))]
 pub(crate) fn file_len(page: &[u8]) -> Option<u64> {
     let (header, _) = Header::ref_from_prefix(page.get(HEADER_AT..)?).ok()?;
     (header.magic == MAGIC).then_some(header.file_len.get())

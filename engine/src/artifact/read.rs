@@ -87,11 +87,6 @@ impl<'a> View<'a> {
         std::str::from_utf8(bytes).map_err(|_| Corrupt("a name is not UTF-8"))
     }
 
-    /// Number of functions, imports included.
-    pub(crate) fn function_count(&self) -> u32 {
-        self.all::<Le32>(Section::FuncSigs).len() as u32
-    }
-
     /// Where a defined function's code is: its range in the text.
     pub(crate) fn code(&self, defined: u32) -> Result<std::ops::Range<u32>> {
         let next = defined.checked_add(1).ok_or(Corrupt("FuncStarts"))?;

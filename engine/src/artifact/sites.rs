@@ -31,7 +31,6 @@ pub(crate) struct Site {
 ///
 /// # Panics
 /// If `sites` do not ascend by pc.
-#[cfg_attr(not(feature = "compile"), expect(dead_code, reason = "written by the compiler"))]
 pub(crate) fn encode(sites: &[Site], out: &mut Vec<u8>) {
     let mut put = |mut x: u64| {
         while x >= 0x80 {
@@ -54,7 +53,6 @@ pub(crate) fn encode(sites: &[Site], out: &mut Vec<u8>) {
 /// The sites in `bytes`, the records of one function; ends early where they make no sense.
 ///
 /// Allocates nothing and cannot panic: the signal handler uses it.
-#[cfg_attr(not(feature = "runtime"), expect(dead_code, reason = "read by the runtime"))]
 pub(crate) fn decode(mut bytes: &[u8]) -> impl Iterator<Item = Site> {
     let (mut pc, mut wasm_offset) = (0u32, 0i64);
     std::iter::from_fn(move || {

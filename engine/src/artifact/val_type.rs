@@ -11,7 +11,6 @@
 use crate::wasm::types::{HeapType, RefType, ValType};
 
 /// The word for `ty`.
-#[cfg_attr(not(feature = "compile"), expect(dead_code, reason = "written by the compiler"))]
 pub(crate) fn encode(ty: ValType) -> u32 {
     match ty {
         ValType::I32 => 0,
@@ -30,7 +29,6 @@ pub(crate) fn encode(ty: ValType) -> u32 {
 }
 
 /// The type of a word, or `None` for a word that no type has.
-#[cfg_attr(not(feature = "runtime"), expect(dead_code, reason = "read by the runtime"))]
 pub(crate) fn decode(word: u32) -> Option<ValType> {
     Some(match word {
         0 => ValType::I32,

@@ -44,10 +44,6 @@ use wasmparser::FuncValidatorAllocations;
 pub(crate) struct Summary {
     /// Functions with a body.
     pub(crate) functions: u32,
-    /// Distinct function types.
-    pub(crate) signatures: u32,
-    /// Bytes of the module.
-    pub(crate) module_len: u64,
     /// Bytes of code, trampolines included.
     pub(crate) text_len: u64,
     /// Bytes of the artifact.
@@ -133,8 +129,6 @@ fn compile_bodies(
     let artifact_len = write::write(&contents, out, |text| plan.write(pieces, text))?;
     Ok(Summary {
         functions: info.bodies.len() as u32,
-        signatures: info.signatures.len() as u32,
-        module_len: module.len() as u64,
         text_len: u64::from(plan.len()),
         artifact_len,
         decode: decoded_at - start,

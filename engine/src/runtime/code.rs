@@ -170,12 +170,6 @@ impl CodeMapping {
         header(self.bytes()).expect("checked when it was mapped")
     }
 
-    /// A section's bytes; empty where it is not inside of the file.
-    pub(crate) fn section(&self, section: Section) -> &[u8] {
-        let bytes = self.bytes();
-        place(self.header(), section).and_then(|range| bytes.get(range)).unwrap_or(&[])
-    }
-
     /// The contents of a memory: `len` bytes of the file from `offset` on.
     pub(crate) fn image(&self, offset: u64, len: u64) -> Option<Image<'_>> {
         let start = usize::try_from(offset).ok()?;

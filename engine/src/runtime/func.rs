@@ -420,7 +420,13 @@ impl<L: List, E: Into<Error>> Returned for Result<L, E> {
 macro_rules! tuples {
     ($(($($name:ident)*))*) => {
         $(
-            #[allow(non_snake_case, unused_mut, unused_variables, reason = "tuples of any length")]
+            #[allow(
+                non_snake_case,
+                unused_mut,
+                unused_variables,
+                clippy::unused_unit,
+                reason = "tuples of any length"
+            )]
             impl<$($name: Value),*> List for ($($name,)*) {
                 const COUNT: usize = 0 $(+ { let _ = $name::TYPE; 1 })*;
 

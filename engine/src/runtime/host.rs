@@ -8,7 +8,7 @@ use crate::Engine;
 use crate::error::Result;
 
 /// A function of the host, of no store in particular.
-pub(crate) struct HostFunc {
+pub struct HostFunc {
     ty: FuncType,
     type_id: u32,
     code: HostCode,

@@ -7,7 +7,7 @@ use super::host::HostFunc;
 use super::instantiate;
 use super::memory::Memory;
 use super::module::Module;
-use super::store::{AsContext, AsContextMut, StoreContextMut, StoreOpaque, Stored};
+use super::store::{AsContextMut, StoreContextMut, StoreOpaque, Stored};
 use super::table::Table;
 use super::vm::instance::{FuncRef, GlobalCell, VmInstance};
 use crate::Trap;

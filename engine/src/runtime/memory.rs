@@ -59,10 +59,6 @@ impl MemoryData {
         self.definition.set(self.linear.base(), self.linear.len() as u64);
     }
 
-    pub(crate) fn linear(&self) -> &LinearMemory {
-        &self.linear
-    }
-
     pub(crate) fn linear_mut(&mut self) -> &mut LinearMemory {
         &mut self.linear
     }

@@ -191,24 +191,24 @@ impl Module {
         Ok((*id, sig))
     }
 
-    /// Address of `offset` in the text, which was checked to lie inside.
-    fn text(&self, offset: u32) -> *const u8 {
-        (self.0.mapping.text().start + offset as usize) as *const u8
+    fn text(&self, offset: u32) -> Result<*const u8> {
+        let address = self.0.mapping.text_address(offset);
+        Ok(address.ok_or(Corrupt("an offset into the text"))?)
     }
 
     /// Address of the code of a defined function.
     pub(crate) fn code(&self, defined: u32) -> Result<*const u8> {
-        Ok(self.text(self.view().code(defined)?.start))
+        self.text(self.view().code(defined)?.start)
     }
 
     /// Address of the entry trampoline for a signature.
     pub(crate) fn entry_trampoline(&self, sig: u32) -> Result<*const u8> {
-        Ok(self.text(self.view().trampolines(sig)?.0))
+        self.text(self.view().trampolines(sig)?.0)
     }
 
     /// Address of the host trampoline for a signature.
     pub(crate) fn host_trampoline(&self, sig: u32) -> Result<*const u8> {
-        Ok(self.text(self.view().trampolines(sig)?.1))
+        self.text(self.view().trampolines(sig)?.1)
     }
 
     /// Address of the host trampoline for the type with that number, if the module has the type.

@@ -41,7 +41,7 @@ pub(crate) struct StoreInner<T> {
 }
 
 /// What of a store does not depend on `T`.
-pub(crate) struct StoreOpaque {
+pub struct StoreOpaque {
     id: u64,
     engine: Engine,
     pub(crate) root: RootCtx,
@@ -116,10 +116,6 @@ impl StoreOpaque {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
-    }
-
-    pub(crate) fn id(&self) -> u64 {
-        self.id
     }
 
     /// # Errors
@@ -376,7 +372,7 @@ impl<'a, C: AsContext + ?Sized> From<&'a C> for StoreContext<'a, C::Data> {
 
 impl<'a, C: AsContext + ?Sized> From<&'a mut C> for StoreContext<'a, C::Data> {
     fn from(c: &'a mut C) -> Self {
-        (&*c).as_context()
+        C::as_context(c)
     }
 }
 

@@ -312,7 +312,6 @@ impl ExternRef {
     ///
     /// # Errors
     /// If the heap is full, at 2^32 - 1 values.
-    #[expect(clippy::new_ret_no_self, reason = "wasmtime's shape: the value is rooted at once")]
     pub fn new<T>(mut store: impl AsContextMut, value: T) -> Result<Rooted<ExternRef>>
     where
         T: Any + Send + Sync,

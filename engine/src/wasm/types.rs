@@ -173,7 +173,6 @@ pub(crate) enum ExternKind {
 }
 
 impl ExternKind {
-    #[cfg_attr(not(feature = "runtime"), expect(dead_code, reason = "read by the runtime"))]
     pub(crate) fn from_u8(kind: u8) -> Option<Self> {
         Some(match kind {
             0 => ExternKind::Func,

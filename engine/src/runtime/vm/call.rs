@@ -48,8 +48,9 @@ impl StoreOpaque {
         let execution = self.execution.as_ptr();
         let caller = ptr::from_mut(&mut *self.root.0);
         let owner: *mut () = ptr::from_mut(self).cast();
-        // SAFETY: the execution lives as long as the store.
-        let outer = unsafe { ptr::replace(&raw mut (*execution).owner, owner) };
+        // SAFETY: the execution lives as long as the store, and is this thread's while we have it.
+        let slot = unsafe { &mut (*execution).owner };
+        let outer = std::mem::replace(slot, owner);
         let result = if func.is_host() {
             // SAFETY: `func` is a function of the host of this store, `caller` a vmctx of it.
             let ok = unsafe { call_host(func, caller, values) };

@@ -68,7 +68,9 @@ unsafe extern "C" fn shim<T: 'static>(
     let run = || {
         // SAFETY: the pointer comes from `HostCode::new::<T>`, whose owner is kept by whoever let
         // wasm import it.
-        let call = unsafe { &*(*callee).data.cast::<Box<Call<T>>>() };
+        let data: *const Box<Call<T>> = unsafe { (*callee).data }.cast();
+        // SAFETY: as above.
+        let call = unsafe { &*data };
         // SAFETY: the trampoline has `count` initialised values for us alone.
         let values = unsafe { std::slice::from_raw_parts_mut(values, count) };
         // SAFETY: the store that is running is one of `T`, and its `StoreInner` starts with the

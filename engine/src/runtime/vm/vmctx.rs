@@ -94,7 +94,7 @@ pub(crate) struct VmMemory {
 /// A value as trampolines pass it: the value in the low bytes, little endian.
 #[repr(C, align(16))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct ValRaw(pub(crate) [u8; 16]);
+pub struct ValRaw(pub(crate) [u8; 16]);
 
 macro_rules! accessors {
     ($($get:ident $make:ident $ty:ty;)*) => {
