@@ -3,6 +3,8 @@
 //!
 //! A test starts this binary again with `ROLE` set, and then runs as one of the roles below.
 
+#![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "not a library")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;

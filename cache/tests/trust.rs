@@ -1,5 +1,7 @@
 //! Which directories are used, and what opening them leaves behind.
 
+#![expect(clippy::disallowed_macros, reason = "not a library")]
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};

@@ -22,6 +22,7 @@ impl LayersBuilder {
     /// - `PRECOMPILE_CACHE_MODE`: a [`Mode`]; one that is unknown is `auto`, and a problem.
     ///
     /// Nothing else in this crate reads the environment.
+    #[expect(clippy::disallowed_methods, reason = "the one place: whoever calls this asks for it")]
     pub fn from_env() -> LayersBuilder {
         LayersBuilder::from_variables(|name| std::env::var_os(name))
     }

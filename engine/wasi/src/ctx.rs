@@ -115,6 +115,7 @@ impl WasiCtxBuilder {
 
     /// Gives the guest all of the host process's environment. Variables that
     /// are not UTF-8 are left out.
+    #[expect(clippy::disallowed_methods, reason = "the embedder asks for the environment here")]
     pub fn inherit_env(&mut self) -> &mut Self {
         for (name, value) in std::env::vars_os() {
             if let (Some(name), Some(value)) = (name.to_str(), value.to_str()) {

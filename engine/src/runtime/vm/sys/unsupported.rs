@@ -46,6 +46,7 @@ pub(crate) fn install_handlers() -> io::Result<()> {
     unsupported()
 }
 
+#[expect(clippy::disallowed_macros, reason = "the last words of a process that must not go on")]
 pub(crate) fn die(message: &[&[u8]]) -> ! {
     for part in message {
         eprint!("{}", String::from_utf8_lossy(part));
