@@ -70,7 +70,7 @@ mod trust_anyone;
 
 pub use cache::{Cache, Sibling};
 pub use content::{Content, ContentReader};
-pub use dir::{DirCache, DirOptions, KeyLock};
+pub use dir::{DirCache, DirOptions, EntryInfo, KeyLock};
 pub use error::{Distrust, Error, ErrorKind, Result};
 pub use key::{Key, from_hex, to_hex};
 pub use layered::{

@@ -73,6 +73,8 @@ mod error;
 mod features;
 mod fingerprint;
 #[cfg(feature = "runtime")]
+mod inspect;
+#[cfg(feature = "runtime")]
 mod load;
 #[cfg(feature = "compile")]
 mod precompile;
@@ -115,6 +117,8 @@ pub use wasm::types::{HeapType, RefType, ValType};
 /// The cache: layers, keys, entries; see [`Config::cache`].
 #[cfg(feature = "cache")]
 pub use precompile_cache as cache;
+#[cfg(feature = "runtime")]
+pub use inspect::{Inspection, inspect};
 #[cfg(feature = "runtime")]
 pub use runtime::{
     backtrace::{FrameInfo, WasmBacktrace},

@@ -80,6 +80,7 @@ fn obtain(engine: &Engine, bytes: &[u8], report: &mut Report) -> Result<Module> 
     let ids: Vec<[u8; 32]> =
         engine.candidates().iter().map(|fingerprint| entry_id(&digest, fingerprint)).collect();
     report.key = start.elapsed();
+    report.digest = Some(digest.0);
     report.module_len = bytes.len() as u64;
     if let Some(module) = ids.iter().find_map(|id| engine.loaded().get(id)) {
         report.outcome = Outcome::Loaded;

@@ -145,6 +145,28 @@ fn why(
     }
 }
 
+/// Looks for the entries `ids` of module `digest`, best first, without loading what there is.
+pub(crate) fn check(engine: &Engine, digest: &ModuleDigest, ids: &[[u8; 32]], report: &mut Report) {
+    report.id = ids.first().copied();
+    let Some(layers) = engine.cache() else {
+        report.outcome = Outcome::Missed { miss: Miss::Off };
+        return;
+    };
+    let keys: Vec<Key> = ids.iter().map(|id| Key::new(digest.0, *id)).collect();
+    let start = Instant::now();
+    let (index, lookup) = layers.lookup_any(&keys);
+    report.get = start.elapsed();
+    let cache::Outcome::Hit { layer, content } = &lookup.outcome else {
+        let miss = why(engine, layers, digest, &lookup, false);
+        report.outcome = Outcome::Missed { miss };
+        return;
+    };
+    report.id = Some(ids[index]);
+    report.artifact_len = content.len();
+    let path = content.origin().map(Into::into);
+    report.outcome = Outcome::Hit { layer: layer.to_string(), path };
+}
+
 /// Compiles a module into the engine's cache without loading it, unless it is there.
 pub(crate) fn warm(
     engine: &Engine,

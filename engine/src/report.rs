@@ -12,6 +12,8 @@ pub struct Report {
     pub outcome: Outcome,
     /// The id of the entry, in a cache of the module's group.
     pub id: Option<[u8; 32]>,
+    /// SHA-256 of the module's binary: the group that its entries belong to.
+    pub digest: Option<[u8; 32]>,
     /// Bytes of the module.
     pub module_len: u64,
     /// Bytes of the artifact, if it was compiled now.
@@ -55,6 +57,13 @@ pub enum Outcome {
     Compiled {
         /// Why the cache did not have it; `None` without a cache.
         miss: Option<Miss>,
+    },
+    /// The cache does not have it, and nothing was compiled: what [`Engine::check`] tells.
+    ///
+    /// [`Engine::check`]: crate::Engine::check
+    Missed {
+        /// Why not.
+        miss: Miss,
     },
     /// Nothing happened yet.
     #[default]

@@ -1,6 +1,6 @@
 //! Filling a cache ahead of time.
 
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, ModuleError, Result};
 use crate::fingerprint::{ModuleDigest, entry_id};
 use crate::report::Report;
 use crate::{Engine, lookup, text};
@@ -23,7 +23,34 @@ impl Engine {
         let digest = ModuleDigest::of(&bytes);
         let id = entry_id(&digest, self.compile_fingerprint());
         report.key = start.elapsed();
+        report.digest = Some(digest.0);
         lookup::warm(self, &bytes, digest, id, &mut report)?;
+        Ok(report)
+    }
+
+    /// Looks whether the engine's cache has an entry of a module that this engine would load.
+    /// Compiles, loads and writes nothing, so the target need not be this host. The outcome is
+    /// [`Hit`](crate::Outcome::Hit) or [`Missed`](crate::Outcome::Missed).
+    ///
+    /// # Errors
+    /// If the bytes cannot be a module. What is inside of one is not looked at.
+    pub fn check(&self, bytes: impl AsRef<[u8]>) -> Result<Report> {
+        let bytes = text::to_binary(bytes.as_ref())?;
+        if !bytes.starts_with(b"\0asm\x01\0\0\0") {
+            let message = "no module of WebAssembly 1.0 to 3.0: its first eight bytes are others";
+            return Err(Error::wrap(
+                ErrorKind::Invalid,
+                ModuleError { offset: Some(0), message: message.to_string() },
+            ));
+        }
+        let mut report = Report { module_len: bytes.len() as u64, ..Report::default() };
+        let start = Instant::now();
+        let digest = ModuleDigest::of(&bytes);
+        let candidates = self.candidates().iter();
+        let ids: Vec<_> = candidates.map(|candidate| entry_id(&digest, candidate)).collect();
+        report.key = start.elapsed();
+        report.digest = Some(digest.0);
+        lookup::check(self, &digest, &ids, &mut report);
         Ok(report)
     }
 

@@ -101,6 +101,19 @@ impl Trailer {
         length: u64,
         key: &Key,
     ) -> Result<Trailer, Unreadable> {
+        let (trailer, found) = Trailer::read_any(disk, file, length)?;
+        if found != *key {
+            return Err(Unreadable::Damaged("it is the entry of another key"));
+        }
+        Ok(trailer)
+    }
+
+    /// As [`read`](Trailer::read), of an entry of whichever key, which is returned as well.
+    pub(super) fn read_any(
+        disk: &Disk,
+        file: &File,
+        length: u64,
+    ) -> Result<(Trailer, Key), Unreadable> {
         use Unreadable::Damaged;
         // One read for the footer and nearly every description.
         let mut end = [0; 4096];
@@ -139,12 +152,9 @@ impl Trailer {
         if footer[DIGESTED..] != digest(&footer[..DIGESTED], &description) {
             return Err(Damaged("its trailer does not match the trailer's digest"));
         }
-        if footer[32..64] != *key.group() || footer[64..96] != *key.id() {
-            return Err(Damaged("it is the entry of another key"));
-        }
-        let mut content_digest = [0; 32];
-        content_digest.copy_from_slice(&footer[96..DIGESTED]);
-        Ok(Trailer { content_length, content_digest, description })
+        let key = Key::new(digest_at(footer, 32), digest_at(footer, 64));
+        let content_digest = digest_at(footer, 96);
+        Ok((Trailer { content_length, content_digest, description }, key))
     }
 
     /// Checks the whole content against its digest, piece by piece.
@@ -189,6 +199,12 @@ fn u64_at(footer: &[u8; FOOTER], offset: usize) -> u64 {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&footer[offset..offset + 8]);
     u64::from_le_bytes(bytes)
+}
+
+fn digest_at(footer: &[u8; FOOTER], offset: usize) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(&footer[offset..offset + 32]);
+    bytes
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! | `layout` | names, modes, and the few files that are not entries |
 //! | `entry` | the format of an entry: content and trailer |
 //! | `read`, `write` | the way of an entry out and in |
+//! | `inspect` | one entry file by itself, for tools |
 //! | `lock` | one process at a time works on a key |
 //! | `sweep` | what writers left behind when they were killed |
 //! | `disk` | every operation on files, once, so that tests can make each of them fail |
@@ -16,6 +17,7 @@
 
 pub(crate) mod disk;
 mod entry;
+mod inspect;
 mod layout;
 mod lock;
 mod options;
@@ -32,6 +34,7 @@ use rustix::io::Errno;
 
 #[cfg(feature = "testing")]
 pub use disk::Operation;
+pub use inspect::EntryInfo;
 pub use lock::KeyLock;
 pub use options::DirOptions;
 

@@ -1,0 +1,96 @@
+//! What is in an artifact, told without loading or running any of it.
+
+use crate::abi::target::CpuFeatures;
+use crate::artifact::header::{Corrupt, Header, HeaderError, Section, file_len};
+use crate::artifact::read::{Directory, View};
+use crate::artifact::records::Le32;
+use crate::error::Result;
+use crate::fingerprint::parse;
+use crate::runtime::types::{ExternType, FuncType, GlobalType, MemoryType, TableType};
+use crate::wasm::types::ExternKind;
+use std::sync::Arc;
+
+/// What [`inspect`] found in an artifact.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The settings that it was compiled with, names and values: its fingerprint.
+    pub settings: Vec<(String, String)>,
+    /// SHA-256 of the module's bytes.
+    pub module: [u8; 32],
+    /// What its code needs of a processor.
+    pub cpu_features: CpuFeatures,
+    /// Bytes of the artifact.
+    pub len: u64,
+    /// Its sections that are not empty: name, offset, bytes.
+    pub sections: Vec<(&'static str, u64, u64)>,
+    /// Functions of the module, imported ones included.
+    pub functions: u32,
+    /// What it imports: module, name, type.
+    pub imports: Vec<(String, String, String)>,
+    /// What it exports: name, type.
+    pub exports: Vec<(String, String)>,
+    /// Index of the start function.
+    pub start: Option<u32>,
+}
+
+/// Reads what an artifact says of itself. `bytes` start with it; what an entry of a cache has
+/// behind it is passed over.
+///
+/// Safe for any bytes: each table is checked where it is read, and no code runs.
+///
+/// ```
+/// # #[cfg(all(feature = "compile", feature = "wat"))] {
+/// let engine = precompile::Engine::default();
+/// let artifact = engine.precompile_module(br#"(module (func (export "run")))"#)?;
+/// assert_eq!(precompile::inspect(&artifact)?.exports[0].0, "run");
+/// # }
+/// # Ok::<(), precompile::Error>(())
+/// ```
+///
+/// # Errors
+/// If it is no artifact, one of another format, or damaged.
+pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
+    let len = file_len(bytes).ok_or(HeaderError::NotAnArtifact)?;
+    let artifact = usize::try_from(len).ok().and_then(|len| bytes.get(..len));
+    let artifact = artifact.ok_or(HeaderError::Corrupt("it is shorter than its header says"))?;
+    let (header, fingerprint) = Header::read(artifact)?;
+    let directory = Directory::new(header);
+    let view = View::new(artifact, &directory);
+    let sections = Section::ALL.iter().filter_map(|section| {
+        let range = directory.range(*section);
+        (!range.is_empty()).then(|| (section.name(), range.start as u64, range.len() as u64))
+    });
+    let imports = (0..view.import_count()).map(|i| {
+        let (module, name, kind, index) = view.import(i)?;
+        Ok((module.to_string(), name.to_string(), type_of(&view, kind, index)?))
+    });
+    let exports = (0..view.export_count()).map(|i| {
+        let (name, kind, index) = view.export(i)?;
+        Ok((name.to_string(), type_of(&view, kind, index)?))
+    });
+    Ok(Inspection {
+        settings: parse(fingerprint).into_iter().map(|(n, v)| (n.into(), v.into())).collect(),
+        module: header.module,
+        cpu_features: CpuFeatures::from_bits(header.cpu_features.get()),
+        len,
+        sections: sections.collect(),
+        functions: view.all::<Le32>(Section::FuncSigs).len() as u32,
+        imports: imports.collect::<Result<_>>()?,
+        exports: exports.collect::<Result<_>>()?,
+        start: header.start(),
+    })
+}
+
+fn type_of(view: &View<'_>, kind: ExternKind, index: u32) -> Result<String> {
+    let ty = match kind {
+        ExternKind::Func => {
+            ExternType::Func(FuncType(Arc::new(view.signature(view.func_sig(index)?)?)))
+        }
+        ExternKind::Table => ExternType::Table(TableType(view.table(index)?.0)),
+        ExternKind::Memory => ExternType::Memory(MemoryType(view.memory(index)?.0)),
+        ExternKind::Global => ExternType::Global(GlobalType(view.global(index)?.0)),
+        ExternKind::Tag => return Err(Corrupt("tags are not supported").into()),
+    };
+    Ok(ty.to_string())
+}
