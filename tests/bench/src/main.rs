@@ -1,0 +1,21 @@
+//! Benchmarks against wasmtime on the same Cranelift, both built by this workspace's profile.
+//!
+//! `cargo run --profile fair -p bench -- load` prints, for generated modules of 1 k, 10 k and
+//! 100 k functions, how long each engine takes from a file's path to a callable export
+//! (`deserialize_file` and a lookup), and how our times differ. Best of many, in one process, the
+//! engines in turns; the numbers to compare are the ratios.
+
+mod generate;
+mod load;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("load") => load::run(),
+        _ => {
+            eprintln!("usage: bench load");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The product itself: an app in a crate of its own, outside of the workspace, built the way that
+//! users build (no profile of ours, no feature of ours), finds what the command line has compiled.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The features of a build, as in a manifest.
+const WITH_COMPILER: &str = "";
+const LOAD_ONLY: &str = "default-features = false, features = [\"runtime\", \"cache\"]";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").into()
+}
+
+/// Makes the app's crate and builds it; the path of the program.
+fn build(name: &str, features: &str) -> PathBuf {
+    let root = root();
+    // In the target directory, so that a second run has little to build.
+    let dir = tests::target_dir().join("embed").join(name);
+    fs::create_dir_all(&dir).expect("a folder for the app");
+    let manifest = fs::read_to_string(root.join("tests/embed/app/Cargo.toml.in")).unwrap();
+    let engine = root.join("engine");
+    let manifest = manifest
+        .replace("@ENGINE@", &engine.display().to_string())
+        .replace(", @FEATURES@", if features.is_empty() { "" } else { ", @FEATURES@" })
+        .replace("@FEATURES@", features);
+    fs::write(dir.join("Cargo.toml"), manifest).unwrap();
+    // The lock file comes along: the same versions, and nothing is looked up anew.
+    fs::copy(root.join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
+    fs::copy(root.join("tests/embed/app/main.rs"), dir.join("main.rs")).unwrap();
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--manifest-path"])
+        .arg(dir.join("Cargo.toml"))
+        .env("CARGO_TARGET_DIR", dir.join("target"))
+        .env_remove("RUSTFLAGS")
+        .status()
+        .expect("cargo runs");
+    assert!(status.success(), "the app does not build");
+    dir.join("target/debug/app")
+}
+
+fn app(program: &Path, cache: &Path, settings: &[&str]) -> Output {
+    let module = root().join("fixtures/programs/lib-wat/lib-wat.wasm");
+    Command::new(program).arg(cache).arg(module).args(settings).output().expect("the app runs")
+}
+
+fn warm(cache: &Path, options: &[&str]) {
+    let module = root().join("fixtures/programs/lib-wat/lib-wat.wasm");
+    let output = Command::new(tests::precompile_binary())
+        .arg("--cache-dir")
+        .arg(cache)
+        .args(options)
+        .arg(module)
+        .output()
+        .expect("the command line runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn expect(output: &Output, line: &str) {
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{line}\n"), "{told}");
+    assert!(output.status.success(), "{told}");
+}
+
+fn expect_miss(output: &Output) {
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "it found an entry for other settings");
+    assert!(told.contains("opt-level is speed, this engine needs none"), "{told}");
+}
+
+fn finds_what_the_command_line_made(program: &Path) {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    warm(&cache, &[]);
+    expect(&app(program, &cache, &[]), "sum 42 hits 1 compiles 0");
+    // Another setting, another entry: it misses, says which field differs, and hits once the
+    // command line was told.
+    expect_miss(&app(program, &cache, &["opt-level-none", "require-hit"]));
+    warm(&cache, &["--opt-level", "none"]);
+    expect(&app(program, &cache, &["opt-level-none", "require-hit"]), "sum 42 hits 1 compiles 0");
+    expect(&app(program, &cache, &["require-hit"]), "sum 42 hits 1 compiles 0");
+}
+
+#[test]
+fn a_load_only_app_finds_what_the_command_line_made() {
+    let program = build("load-only", LOAD_ONLY);
+    finds_what_the_command_line_made(&program);
+    // Without an entry it says what to do.
+    let empty = tempfile::tempdir().unwrap();
+    let output = app(&program, &empty.path().join("cache"), &[]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("no entry of this module"), "{told}");
+}
+
+#[test]
+fn an_app_with_the_compiler_finds_what_the_command_line_made() {
+    let program = build("with-compiler", WITH_COMPILER);
+    finds_what_the_command_line_made(&program);
+    // Without an entry it compiles, and finds its own entry the next time.
+    let empty = tempfile::tempdir().unwrap();
+    let cache = empty.path().join("cache");
+    expect(&app(&program, &cache, &[]), "sum 42 hits 0 compiles 1");
+    expect(&app(&program, &cache, &[]), "sum 42 hits 1 compiles 0");
+}

@@ -1,0 +1,34 @@
+//! The command line as a program.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The folder that cargo builds into: `target`, unless it was told another one.
+pub fn target_dir() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows where it is");
+    // target/PROFILE/deps/TEST
+    test.ancestors().nth(3).expect("tests are in target/PROFILE/deps").into()
+}
+
+/// Path of the program `precompile`, built now in case it is not up to date.
+///
+/// With `PRECOMPILE_BIN` in the environment that program is taken instead.
+///
+/// # Panics
+/// If it does not build.
+pub fn precompile_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("PRECOMPILE_BIN") {
+            return path.into();
+        }
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "precompile-cli", "--target-dir"])
+            .arg(target_dir())
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "the command line does not build");
+        target_dir().join("debug/precompile")
+    })
+}
