@@ -1,0 +1,10 @@
+//! The engine through its public API: values, host functions, traps, stacks, threads, memories,
+//! tables, and modules through the cache.
+//!
+//! Tests that need a process of their own start this binary again; see `child.rs`.
+
+mod child;
+mod handles;
+mod host;
+mod support;
+mod wat;

@@ -1,0 +1,1 @@
+//! Artifacts: damaged ones, those of others, and what tools make of them.
