@@ -180,7 +180,8 @@ impl<T: 'static> Linker<T> {
         self.instance(store, module_name, instance)
     }
 
-    /// What is defined under that name. A function of the host becomes one of the store.
+    /// What is defined under that name. A function of the host becomes one of the store, unless
+    /// that is of another engine.
     pub fn get(
         &self,
         mut store: impl AsContextMut<Data = T>,
@@ -192,6 +193,7 @@ impl<T: 'static> Linker<T> {
             Import::Host(host) => {
                 let mut store = store.as_context_mut();
                 let store = store.opaque_mut();
+                store.check_engine(&self.engine).ok()?;
                 let func = store.add_host_func(host.clone()).ok()?;
                 Some(Extern::Func(store.func(func)))
             }
@@ -201,8 +203,13 @@ impl<T: 'static> Linker<T> {
     /// Looks up what `module` imports, once for any number of instances.
     ///
     /// # Errors
-    /// If an import is not defined here.
+    /// If an import is not defined here, or `module` is of another engine.
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
+        // The types of the functions here are numbers that only their engine knows.
+        if !self.engine.same(module.engine()) {
+            let message = "module and linker belong to different engines";
+            return Err(Error::with_kind(ErrorKind::Host, message));
+        }
         let imports = self.imports(module)?;
         Ok(InstancePre { module: module.clone(), imports, store: PhantomData })
     }
