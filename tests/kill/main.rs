@@ -1,0 +1,117 @@
+//! Killing the command line at random moments leaves nothing damaged, nothing served wrongly, and
+//! no key that cannot be written afterwards.
+
+use precompile::cache::{Layers, Mode};
+use precompile::{Config, Engine, Instance, Module, Store};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const KILLS: u32 = 200;
+const MODULES: u32 = 4;
+
+/// A module that takes a while to compile, and whose export says which one it is.
+fn module(number: u32) -> Vec<u8> {
+    let mut text = format!("(module (func (export \"which\") (result i32) i32.const {number})");
+    for i in 0..400 {
+        text += &format!(
+            "(func (param i32) (result i32)
+               (loop $l (br_if $l (i32.and (local.tee 0 (i32.mul (i32.add (local.get 0)
+                 (i32.const {i})) (i32.const {number}))) (i32.const 1))))
+               (local.get 0))"
+        );
+    }
+    wat::parse_str(text + ")").expect("the text is a module")
+}
+
+/// What an engine that may not compile gets from the cache for a module: the number that its
+/// code returns, or `None` for a miss.
+fn served(cache: &Path, module: &[u8]) -> Option<i32> {
+    let mut config = Config::new();
+    config.cache(Layers::builder().read_write(cache).mode(Mode::RequireHit));
+    let engine = Engine::new(&config).unwrap();
+    let module = Module::new(&engine, module).ok()?;
+    let mut store = Store::new(&engine, ());
+    let instance = Instance::new(&mut store, &module, &[]).unwrap();
+    let which = instance.get_typed_func::<(), i32>(&mut store, "which").unwrap();
+    Some(which.call(&mut store, ()).unwrap())
+}
+
+fn warm(cache: &Path, file: &Path) -> Command {
+    let mut command = Command::new(tests::precompile_binary());
+    command.args(["-j", "1", "--cache-dir"]).arg(cache).arg(file);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+#[test]
+fn two_hundred_kills_hurt_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    let modules: Vec<_> = (0..MODULES)
+        .map(|number| {
+            let file = dir.path().join(format!("{number}.wasm"));
+            let bytes = module(number);
+            fs::write(&file, &bytes).unwrap();
+            (file, bytes)
+        })
+        .collect();
+    // How long an undisturbed run takes: the moments are spread over that time.
+    let start = Instant::now();
+    assert!(warm(&dir.path().join("other"), &modules[0].0).status().unwrap().success());
+    let whole = start.elapsed();
+
+    // A small generator is random enough; the seed is told, so that a failure can be repeated.
+    let mut seed = std::process::id();
+    println!("seed {seed}");
+    let (mut killed, mut finished) = (0, 0);
+    for round in 0..KILLS {
+        let number = round % MODULES;
+        let (file, bytes) = &modules[number as usize];
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let moment = whole.mul_f64(1.2 * f64::from(seed >> 8) / f64::from(1u32 << 24));
+        let mut child = warm(&cache, file).spawn().unwrap();
+        thread::sleep(moment);
+        child.kill().unwrap();
+        let status = child.wait().unwrap();
+        if status.success() { finished += 1 } else { killed += 1 }
+        if let Some(which) = served(&cache, bytes) {
+            assert_eq!(which, number as i32, "round {round}: served the code of another module");
+            // Start over, so that the next rounds write again.
+            fs::remove_dir_all(&cache).unwrap();
+        }
+    }
+    println!("{killed} killed, {finished} finished before");
+    assert!(killed > KILLS / 4, "too few were killed for this to say anything");
+
+    for (number, (file, bytes)) in modules.iter().enumerate() {
+        assert!(warm(&cache, file).status().unwrap().success(), "a key cannot be written");
+        assert_eq!(served(&cache, bytes), Some(number as i32));
+    }
+    // Nothing half-made is left where entries are.
+    let mut config = Config::new();
+    config.cache(Layers::builder().read_write(&cache));
+    let engine = Engine::new(&config).unwrap();
+    for (_, bytes) in &modules {
+        Module::new(&engine, bytes).unwrap();
+    }
+    assert_eq!(engine.compile_count(), 0);
+    assert_eq!(engine.cache_stats().unwrap().hits(), u64::from(MODULES));
+}
+
+#[test]
+fn a_killed_run_frees_its_key_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, file) = (dir.path().join("cache"), dir.path().join("a.wasm"));
+    fs::write(&file, module(1)).unwrap();
+    let mut child = warm(&cache, &file).spawn().unwrap();
+    thread::sleep(Duration::from_millis(30));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let start = Instant::now();
+    assert!(warm(&cache, &file).status().unwrap().success());
+    // The wait for a key that somebody holds is two minutes: nothing near it.
+    assert!(start.elapsed() < Duration::from_secs(60));
+}
