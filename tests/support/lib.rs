@@ -1,1 +1,6 @@
-//! stub
+//! What the tests of the workspace share.
+
+mod binary;
+pub mod wast;
+
+pub use binary::{precompile_binary, target_dir};
