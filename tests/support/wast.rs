@@ -1,0 +1,120 @@
+//! Runs scripts in the format of the specification's tests (`.wast`): modules, and what must
+//! become of them and of calls.
+//!
+//! ```
+//! let script = r#"
+//!     (module (func (export "one") (result i32) (i32.const 1)))
+//!     (assert_return (invoke "one") (i32.const 1))
+//!     (assert_return (invoke "one") (i32.const 2))"#;
+//! let outcome = tests::wast::run(&precompile::Engine::default(), script);
+//! assert_eq!((outcome.directives, outcome.failures.len()), (3, 1));
+//! assert_eq!(outcome.failures[0].line, 4);
+//! ```
+//!
+//! No directive gets lost: [`script`] finds them by their parentheses, and one that the parser of
+//! the text format does not know has failed. A script is one store, as the specification has it,
+//! so a failure does not stop it.
+
+pub mod script;
+mod session;
+mod spectest;
+mod values;
+
+use precompile::Engine;
+use session::Session;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use wast::WastDirective;
+use wast::lexer::Lexer;
+use wast::parser::{ParseBuffer, parse};
+
+/// How a script went.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// How many directives it has.
+    pub directives: usize,
+    /// Those that failed, in the script's order.
+    pub failures: Vec<Failure>,
+}
+
+/// A directive that failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// Where it starts; the first line is 1.
+    pub line: usize,
+    /// Its keyword.
+    pub directive: String,
+    /// What went otherwise than the script says.
+    pub message: String,
+}
+
+/// Runs all directives of `source`, with the features of `engine`.
+pub fn run(engine: &Engine, source: &str) -> Outcome {
+    let forms = script::forms(source);
+    let mut outcome = Outcome { directives: forms.len(), failures: Vec::new() };
+    let mut session = match Session::new(engine) {
+        Ok(session) => session,
+        // Nothing can run, so nothing has passed.
+        Err(error) => {
+            let message = format!("no module `spectest`: {error:#}");
+            outcome.failures.extend(forms.iter().map(|form| form.failure(source, &message)));
+            return outcome;
+        }
+    };
+    for form in &forms {
+        // A panic is a defect of the engine; it is the failure of this directive, not the end.
+        let result = catch_unwind(AssertUnwindSafe(|| run_one(&mut session, form.text)));
+        let result = result.unwrap_or_else(|panic| Err(panic_message(&*panic)));
+        if let Err(message) = result {
+            outcome.failures.push(form.failure(source, &message));
+        }
+    }
+    outcome
+}
+
+/// Parses and runs one directive.
+fn run_one(session: &mut Session, text: &str) -> Result<(), String> {
+    let refused = |error: ::wast::Error| format!("cannot parse the directive: {}", error.message());
+    let buffer = buffer(text).map_err(refused)?;
+    let mut script = parse::<::wast::Wast<'_>>(&buffer).map_err(refused)?;
+    match &mut script.directives[..] {
+        [directive] => session.run(directive),
+        other => Err(format!("one directive was expected here, not {}", other.len())),
+    }
+}
+
+/// Names in the suite have characters that change the direction of text, on purpose.
+fn buffer(text: &str) -> Result<ParseBuffer<'_>, ::wast::Error> {
+    let mut lexer = Lexer::new(text);
+    lexer.allow_confusing_unicode(true);
+    ParseBuffer::new_with_lexer(lexer)
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("the engine panicked: {}", text.unwrap_or("(no message)"))
+}
+
+/// The keyword of a directive.
+fn keyword(directive: &WastDirective<'_>) -> &'static str {
+    match directive {
+        WastDirective::Module(_) => "module",
+        WastDirective::ModuleDefinition(_) => "module definition",
+        WastDirective::ModuleInstance { .. } => "module instance",
+        WastDirective::AssertMalformed { .. } => "assert_malformed",
+        WastDirective::AssertInvalid { .. } => "assert_invalid",
+        WastDirective::AssertInvalidCustom { .. } => "assert_invalid_custom",
+        WastDirective::Register { .. } => "register",
+        WastDirective::Invoke(_) => "invoke",
+        WastDirective::AssertTrap { .. } => "assert_trap",
+        WastDirective::AssertReturn { .. } => "assert_return",
+        WastDirective::AssertExhaustion { .. } => "assert_exhaustion",
+        WastDirective::AssertUnlinkable { .. } => "assert_unlinkable",
+        WastDirective::AssertException { .. } => "assert_exception",
+        WastDirective::AssertSuspension { .. } => "assert_suspension",
+        WastDirective::Thread(_) => "thread",
+        WastDirective::Wait { .. } => "wait",
+        WastDirective::AssertMalformedCustom { .. } => "assert_malformed_custom",
+    }
+}

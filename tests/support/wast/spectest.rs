@@ -1,0 +1,36 @@
+//! The module `spectest`, which the specification's tests import from.
+
+use precompile::{
+    Extern, Global, GlobalType, Linker, Memory, MemoryType, Mutability, Ref, RefType, Result,
+    Store, Table, TableType, Val,
+};
+
+const NAME: &str = "spectest";
+
+/// Defines the module's exports. What its functions are called with is printed nowhere.
+pub(super) fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<()> {
+    linker.func_wrap(NAME, "print", || {})?;
+    linker.func_wrap(NAME, "print_i32", |_: i32| {})?;
+    linker.func_wrap(NAME, "print_i64", |_: i64| {})?;
+    linker.func_wrap(NAME, "print_f32", |_: f32| {})?;
+    linker.func_wrap(NAME, "print_f64", |_: f64| {})?;
+    linker.func_wrap(NAME, "print_i32_f32", |_: i32, _: f32| {})?;
+    linker.func_wrap(NAME, "print_f64_f64", |_: f64, _: f64| {})?;
+    let globals = [
+        ("global_i32", Val::I32(666)),
+        ("global_i64", Val::I64(666)),
+        ("global_f32", Val::from(666.6_f32)),
+        ("global_f64", Val::from(666.6_f64)),
+    ];
+    for (name, value) in globals {
+        let ty = GlobalType::new(value.ty(), Mutability::Const);
+        let global = Global::new(&mut *store, ty, value)?;
+        linker.define(&*store, NAME, name, Extern::Global(global))?;
+    }
+    let ty = TableType::new(RefType::FUNCREF, 10, Some(20));
+    let table = Table::new(&mut *store, ty, Ref::Func(None))?;
+    linker.define(&*store, NAME, "table", Extern::Table(table))?;
+    let memory = Memory::new(&mut *store, MemoryType::new(1, Some(2)))?;
+    linker.define(&*store, NAME, "memory", Extern::Memory(memory))?;
+    Ok(())
+}

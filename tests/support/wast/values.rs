@@ -1,0 +1,171 @@
+//! Arguments, and whether results are what a script expects.
+
+use precompile::{ExternRef, Store, Val};
+use wast::core::{AbstractHeapType, HeapType, NanPattern, V128Pattern, WastArgCore, WastRetCore};
+use wast::token::{F32, F64};
+use wast::{WastArg, WastRet};
+
+/// The value that a script calls a function with.
+pub(super) fn argument(arg: &WastArg<'_>, store: &mut Store<()>) -> Result<Val, String> {
+    let WastArg::Core(arg) = arg else {
+        return Err("values of components are not supported yet".into());
+    };
+    Ok(match arg {
+        WastArgCore::I32(x) => Val::I32(*x),
+        WastArgCore::I64(x) => Val::I64(*x),
+        WastArgCore::F32(x) => Val::F32(x.bits),
+        WastArgCore::F64(x) => Val::F64(x.bits),
+        WastArgCore::V128(x) => Val::V128(u128::from_le_bytes(x.to_le_bytes()).into()),
+        WastArgCore::RefNull(heap) => Val::null_ref(
+            heap_type(heap).ok_or_else(|| format!("a null of {heap:?} is not supported yet"))?,
+        ),
+        WastArgCore::RefExtern(x) => {
+            let value = ExternRef::new(store, *x).map_err(|error| format!("{error:#}"))?;
+            Val::ExternRef(Some(value))
+        }
+        WastArgCore::RefHost(_) => return Err("an `anyref` is not supported yet".into()),
+    })
+}
+
+fn heap_type(heap: &HeapType<'_>) -> Option<precompile::HeapType> {
+    match heap {
+        HeapType::Abstract { shared: false, ty: AbstractHeapType::Func } => {
+            Some(precompile::HeapType::Func)
+        }
+        HeapType::Abstract { shared: false, ty: AbstractHeapType::Extern } => {
+            Some(precompile::HeapType::Extern)
+        }
+        _ => None,
+    }
+}
+
+/// Compares results with what a script expects.
+///
+/// # Errors
+/// What differs.
+pub(super) fn compare(
+    found: &[Val],
+    expected: &[WastRet<'_>],
+    store: &Store<()>,
+) -> Result<(), String> {
+    if found.len() != expected.len() {
+        return Err(format!("{} results, not {}", found.len(), expected.len()));
+    }
+    for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let WastRet::Core(expected) = expected else {
+            return Err("values of components are not supported yet".into());
+        };
+        if !matches(found, expected, store) {
+            return Err(format!("result {i} is {}, expected {expected:?}", describe(found, store)));
+        }
+    }
+    Ok(())
+}
+
+fn matches(found: &Val, expected: &WastRetCore<'_>, store: &Store<()>) -> bool {
+    match (found, expected) {
+        (found, WastRetCore::Either(cases)) => cases.iter().any(|c| matches(found, c, store)),
+        (Val::I32(x), WastRetCore::I32(want)) => x == want,
+        (Val::I64(x), WastRetCore::I64(want)) => x == want,
+        (Val::F32(x), WastRetCore::F32(want)) => f32_matches(*x, want),
+        (Val::F64(x), WastRetCore::F64(want)) => f64_matches(*x, want),
+        (Val::V128(x), WastRetCore::V128(want)) => v128_matches(x.as_u128(), want),
+        (Val::FuncRef(x), WastRetCore::RefFunc(None)) => x.is_some(),
+        (Val::FuncRef(None) | Val::ExternRef(None), WastRetCore::RefNull(None)) => true,
+        (Val::FuncRef(None), WastRetCore::RefNull(Some(heap))) => {
+            heap_type(heap) == Some(precompile::HeapType::Func)
+        }
+        (Val::ExternRef(None), WastRetCore::RefNull(Some(heap))) => {
+            heap_type(heap) == Some(precompile::HeapType::Extern)
+        }
+        (Val::ExternRef(Some(_)), WastRetCore::RefExtern(None)) => true,
+        (found @ Val::ExternRef(Some(_)), WastRetCore::RefExtern(Some(want))) => {
+            host_value(found, store) == Some(*want)
+        }
+        _ => false,
+    }
+}
+
+/// The number in an external reference that a script made.
+fn host_value(val: &Val, store: &Store<()>) -> Option<u32> {
+    let data = val.extern_ref()??.data(store).ok()??;
+    data.downcast_ref::<u32>().copied()
+}
+
+/// A canonical NaN has only the highest bit of its fraction set, and either sign; an arithmetic
+/// one has at least that bit set (core specification, section 4.3.3).
+fn f32_matches(bits: u32, expected: &NanPattern<F32>) -> bool {
+    const QUIET: u32 = 0x7fc0_0000;
+    match expected {
+        NanPattern::CanonicalNan => bits & 0x7fff_ffff == QUIET,
+        NanPattern::ArithmeticNan => bits & QUIET == QUIET,
+        NanPattern::Value(want) => bits == want.bits,
+    }
+}
+
+fn f64_matches(bits: u64, expected: &NanPattern<F64>) -> bool {
+    const QUIET: u64 = 0x7ff8_0000_0000_0000;
+    match expected {
+        NanPattern::CanonicalNan => bits & 0x7fff_ffff_ffff_ffff == QUIET,
+        NanPattern::ArithmeticNan => bits & QUIET == QUIET,
+        NanPattern::Value(want) => bits == want.bits,
+    }
+}
+
+/// Lane 0 is in the lowest bits.
+fn v128_matches(bits: u128, expected: &V128Pattern) -> bool {
+    let lane = |i: usize, width: usize| bits >> (i * width);
+    match expected {
+        V128Pattern::I8x16(want) => (0..16).all(|i| lane(i, 8) as i8 == want[i]),
+        V128Pattern::I16x8(want) => (0..8).all(|i| lane(i, 16) as i16 == want[i]),
+        V128Pattern::I32x4(want) => (0..4).all(|i| lane(i, 32) as i32 == want[i]),
+        V128Pattern::I64x2(want) => (0..2).all(|i| lane(i, 64) as i64 == want[i]),
+        V128Pattern::F32x4(want) => (0..4).all(|i| f32_matches(lane(i, 32) as u32, &want[i])),
+        V128Pattern::F64x2(want) => (0..2).all(|i| f64_matches(lane(i, 64) as u64, &want[i])),
+    }
+}
+
+fn describe(val: &Val, store: &Store<()>) -> String {
+    match val {
+        Val::F32(bits) => format!("f32 {:?} ({bits:#010x})", f32::from_bits(*bits)),
+        Val::F64(bits) => format!("f64 {:?} ({bits:#018x})", f64::from_bits(*bits)),
+        Val::ExternRef(Some(_)) => match host_value(val, store) {
+            Some(x) => format!("the external reference {x}"),
+            None => "an external reference of somebody else's".into(),
+        },
+        other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nan_patterns() {
+        let (canonical, arithmetic) = (NanPattern::CanonicalNan, NanPattern::ArithmeticNan);
+        for (bits, is_canonical, is_arithmetic) in [
+            (0x7fc0_0000, true, true),
+            (0xffc0_0000, true, true),
+            (0x7fc0_0001, false, true),
+            (0x7fa0_0000, false, false),
+            (0x7f80_0000, false, false),
+            (0x3fc0_0000, false, false),
+        ] {
+            assert_eq!(f32_matches(bits, &canonical), is_canonical, "{bits:#x}");
+            assert_eq!(f32_matches(bits, &arithmetic), is_arithmetic, "{bits:#x}");
+        }
+        assert!(f64_matches(f64::NAN.to_bits(), &NanPattern::CanonicalNan));
+        assert!(!f64_matches(f64::NAN.to_bits() | 1, &NanPattern::CanonicalNan));
+        assert!(f64_matches(f64::NAN.to_bits() | 1, &NanPattern::ArithmeticNan));
+        assert!(!f64_matches(f64::INFINITY.to_bits(), &NanPattern::ArithmeticNan));
+    }
+
+    #[test]
+    fn lanes() {
+        let bits = 0x0000_0004_0000_0003_0000_0002_0000_0001;
+        assert!(v128_matches(bits, &V128Pattern::I32x4([1, 2, 3, 4])));
+        assert!(!v128_matches(bits, &V128Pattern::I32x4([4, 3, 2, 1])));
+        assert!(v128_matches(bits, &V128Pattern::I16x8([1, 0, 2, 0, 3, 0, 4, 0])));
+    }
+}
