@@ -30,6 +30,8 @@
 //! frame: `[fp]` is the wasm caller's frame pointer, `[fp + 8]` the return address into wasm) and
 //! `EXIT_PC`, a copy of that return address. All wasm frames keep frame pointers.
 
+#![forbid(unsafe_code)]
+
 pub(crate) mod builtins;
 pub(crate) mod identity;
 pub(crate) mod memory_plan;

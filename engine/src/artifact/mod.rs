@@ -39,6 +39,8 @@
 //! [`FORMAT_VERSION`] changes with any change of meaning or layout. There is no reading of other
 //! versions: an entry of another version is a miss.
 
+#![forbid(unsafe_code)]
+
 pub(crate) mod const_expr;
 #[cfg(feature = "compile")]
 mod elf;

@@ -5,6 +5,8 @@
 //! Not here: parsing (that is `compile/decode.rs`) and anything with a pointer in it (that is
 //! `runtime/`). Nothing in this folder names another crate.
 
+#![forbid(unsafe_code)]
+
 pub(crate) mod index;
 pub(crate) mod types;
 

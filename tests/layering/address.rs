@@ -1,0 +1,37 @@
+//! Where `unsafe` is, and where it is forbidden. That each block says why it is sound is for
+//! clippy (`undocumented_unsafe_blocks`).
+
+use crate::source::{files, read};
+
+/// The unsafe floor, and the one place where bytes become executable.
+const ADDRESSES: &[&str] = &["engine/src/runtime/vm/", "engine/src/runtime/code.rs"];
+
+/// Files, with all modules below them, that cannot have any.
+const FORBIDDEN: &[&str] = &[
+    "cache/src/lib.rs",
+    "engine/wasi/src/lib.rs",
+    "precompile-cli/src/main.rs",
+    "engine/src/compile/mod.rs",
+    "engine/src/artifact/mod.rs",
+    "engine/src/abi/mod.rs",
+    "engine/src/wasm/mod.rs",
+];
+
+#[test]
+fn unsafe_has_an_address() {
+    for file in files("", &["rs"]) {
+        let at_home = ADDRESSES.iter().any(|address| file.path.starts_with(address));
+        if !at_home && !file.is_test() && !file.path.contains("/examples/") {
+            let found = file.tokens().iter().any(|token| token == "unsafe");
+            assert!(!found, "{} has `unsafe`, which belongs in {ADDRESSES:?}", file.path);
+        }
+    }
+}
+
+#[test]
+fn the_rest_cannot_have_any() {
+    for path in FORBIDDEN {
+        let forbids = read(path).lines().any(|line| line == "#![forbid(unsafe_code)]");
+        assert!(forbids, "{path} does not say #![forbid(unsafe_code)]");
+    }
+}
