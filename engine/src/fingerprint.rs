@@ -13,6 +13,8 @@ use crate::abi::target::{CpuLevel, Target};
 use crate::artifact::FORMAT_VERSION;
 use crate::features::Features;
 use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{self, Read};
 
 /// How hard the compiler tries.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -134,6 +136,25 @@ pub(crate) struct ModuleDigest(pub(crate) [u8; 32]);
 impl ModuleDigest {
     pub(crate) fn of(bytes: &[u8]) -> Self {
         ModuleDigest(Sha256::digest(bytes).into())
+    }
+
+    /// Of a file, read as a stream; besides, its first bytes and its length.
+    pub(crate) fn of_file(mut file: &File) -> io::Result<([u8; 8], Self, u64)> {
+        let (mut hash, mut first, mut len) = (Sha256::new(), [0; 8], 0);
+        let mut buffer = vec![0; 128 << 10];
+        loop {
+            let count = match file.read(&mut buffer) {
+                Ok(0) => return Ok((first, ModuleDigest(hash.finalize().into()), len)),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            for (at, byte) in (len..8).zip(&buffer[..count]) {
+                first[at as usize] = *byte;
+            }
+            hash.update(&buffer[..count]);
+            len += count as u64;
+        }
     }
 }
 
