@@ -224,7 +224,11 @@ impl<'a> Decoder<'a> {
                     self.info.exports.push(Export { name, kind, index: export.index });
                 }
             }
-            Payload::StartSection { func, .. } => self.info.start = Some(FuncIndex::new(func)),
+            Payload::StartSection { func, .. } => {
+                // The runtime calls it by its reference, as it does exports.
+                self.references.push(FuncIndex::new(func));
+                self.info.start = Some(FuncIndex::new(func));
+            }
             Payload::ElementSection(section) => {
                 for element in section {
                     let element = self.element(element?)?;

@@ -41,7 +41,7 @@ pub(crate) struct ModuleInfo {
     pub(crate) data: Vec<DataSegment>,
     pub(crate) names: Names,
     /// For each function the slot of its reference in the vmctx, if a reference to it can be
-    /// made: it is exported, in an element segment, in a global, or named by `ref.func`.
+    /// made: it is exported, in an element segment, in a global, named by `ref.func`, or the start.
     pub(crate) func_refs: Vec<Option<FuncRefIndex>>,
     pub(crate) num_func_refs: u32,
 }
