@@ -14,6 +14,7 @@ use super::types::*;
 use super::vm::builtins;
 use super::vm::instance::{FuncImport, VmInstance};
 use super::vm::vmctx::{ValRaw, VmCtx};
+use crate::Features;
 use crate::artifact::header::Corrupt;
 use crate::artifact::records;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -241,6 +242,9 @@ fn initialize(store: &mut StoreOpaque, instance: usize, module: &Module) -> Resu
             store.table_fill(table, 0, value, decl.min)?;
         }
     }
+    if !module.engine().config().compile.features.contains(Features::BULK_MEMORY) {
+        check_segments(store, instance, module)?;
+    }
     for segment in 0..view.element_count() {
         let element = view.element(segment)?;
         if element.mode.get() != records::ACTIVE {
@@ -260,6 +264,46 @@ fn initialize(store: &mut StoreOpaque, instance: usize, module: &Module) -> Resu
         let len = bytes.len() as u64;
         store.memory_init(instance, (record.memory.get(), start), (segment, 0), len)?;
         store.drop_data(instance, segment);
+    }
+    Ok(())
+}
+
+/// Checks that all active segments fit, before any is written.
+///
+/// The bulk memory proposal made segments write one after another until one traps. Without it a
+/// module with a segment that does not fit cannot be linked, and changes nothing that it imports
+/// (core specification, version 1.0, section 4.5.4).
+fn check_segments(store: &mut StoreOpaque, instance: usize, module: &Module) -> Result<()> {
+    let view = module.view();
+    let check = |what: &str, segment: u32, start: u64, len: u64, size: u64| {
+        let end = start.checked_add(len).filter(|end| *end <= size);
+        end.map(drop).ok_or_else(|| {
+            let message = format!(
+                "{what} segment does not fit: {segment} has {len} from {start} on, of {size}"
+            );
+            Error::with_kind(ErrorKind::Link, message)
+        })
+    };
+    for segment in 0..view.element_count() {
+        let element = view.element(segment)?;
+        if element.mode.get() == records::ACTIVE {
+            let start = offset(store, instance, element.offset, module)?;
+            let tables = &store.instances[instance].tables;
+            let table = tables.get(element.table.get() as usize);
+            let size = store.tables[*table.ok_or(Corrupt("a table's index"))?].len();
+            check("elements", segment, start, view.items(element)?.len(), size)?;
+        }
+    }
+    for segment in 0..view.data_count() {
+        let (record, bytes) = view.data(segment)?;
+        if record.mode.get() == records::ACTIVE {
+            let start = offset(store, instance, record.offset, module)?;
+            let memories = &store.instances[instance].memories;
+            let memory = memories.get(record.memory.get() as usize);
+            let memory = *memory.ok_or(Corrupt("a memory's index"))?;
+            let size = store.memories[memory].linear_mut().len() as u64;
+            check("data", segment, start, bytes.len() as u64, size)?;
+        }
     }
     Ok(())
 }
