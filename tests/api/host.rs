@@ -10,8 +10,22 @@ fn closures_of_many_parameters_and_results() {
     type X = Option<Rooted<ExternRef>>;
     #[expect(clippy::too_many_arguments, reason = "that is the point")]
     fn all(
-        a: i32, b: u32, c: i64, d: u64, e: f32, f: f64, g: V128, h: F, i: X,
-        j: i32, k: i64, l: f32, m: f64, n: V128, o: F, p: X,
+        a: i32,
+        b: u32,
+        c: i64,
+        d: u64,
+        e: f32,
+        f: f64,
+        g: V128,
+        h: F,
+        i: X,
+        j: i32,
+        k: i64,
+        l: f32,
+        m: f64,
+        n: V128,
+        o: F,
+        p: X,
     ) -> (X, F, V128, f64, f32, i64, i32, X, F, V128, f64, f32, u64, i64, u32, i32) {
         (p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a)
     }
@@ -44,8 +58,22 @@ fn closures_of_many_parameters_and_results() {
             .call(
                 &mut store,
                 (
-                    -1, u32::MAX, i64::MIN, u64::MAX, 1.5, -2.5, v(u128::MAX - 3), Some(func),
-                    Some(one), 7, 8, f32::NAN, f64::INFINITY, v(5), None, Some(two),
+                    -1,
+                    u32::MAX,
+                    i64::MIN,
+                    u64::MAX,
+                    1.5,
+                    -2.5,
+                    v(u128::MAX - 3),
+                    Some(func),
+                    Some(one),
+                    7,
+                    8,
+                    f32::NAN,
+                    f64::INFINITY,
+                    v(5),
+                    None,
+                    Some(two),
                 ),
             )
             .unwrap();
@@ -185,9 +213,8 @@ fn errors_of_the_host_come_back_by_their_type() {
     };
     let typed = Func::wrap(&mut store, fail);
     let ty = typed.ty(&store);
-    let dynamic = Func::new(&mut store, ty, move |_, params, _| {
-        fail(params[0].unwrap_i32()).map(|_| ())
-    });
+    let dynamic =
+        Func::new(&mut store, ty, move |_, params, _| fail(params[0].unwrap_i32()).map(|_| ()));
     for func in [typed, dynamic] {
         let instance = instance(&mut store, FAIL, &[func.into()]);
         let run = instance.get_typed_func::<i32, ()>(&mut store, "run").unwrap();

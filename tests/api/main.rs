@@ -6,5 +6,8 @@
 mod child;
 mod handles;
 mod host;
+mod panics;
+mod stack;
 mod support;
+mod threads;
 mod wat;

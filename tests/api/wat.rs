@@ -51,9 +51,7 @@ fn host(store: &mut Store<()>, name: &str) -> Extern {
             Global::new(store, ty, Val::I64(-1)).unwrap().into()
         }
         "mix" => {
-            let mix = |a: i32, b: i64, c: f32, d: f64| {
-                f64::from(a) + b as f64 + f64::from(c) + d
-            };
+            let mix = |a: i32, b: i64, c: f32, d: f64| f64::from(a) + b as f64 + f64::from(c) + d;
             Func::wrap(store, mix).into()
         }
         "pair" => Func::wrap(store, |a: i64| (a, (a as i32).wrapping_add(1))).into(),
@@ -91,7 +89,9 @@ fn is(store: &Store<()>, val: &Val, word: &str) -> bool {
     match (kind, *val) {
         ("i32", Val::I32(x)) => x == bits(text) as i32,
         ("i64", Val::I64(x)) => x == bits(text) as i64,
-        ("f32", Val::F32(x)) => x & !sign(bits(text) == 0x7fc0_0000, 31) as u32 == bits(text) as u32,
+        ("f32", Val::F32(x)) => {
+            x & !sign(bits(text) == 0x7fc0_0000, 31) as u32 == bits(text) as u32
+        }
         ("f64", Val::F64(x)) => x & !sign(bits(text) == 0x7ff8_0000_0000_0000, 63) == bits(text),
         ("funcref", Val::FuncRef(x)) => text == "null" && x.is_none(),
         ("externref", Val::ExternRef(None)) => text == "null",
