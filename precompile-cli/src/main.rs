@@ -1,2 +1,43 @@
-//! stub
-fn main() {}
+//! `precompile`: compile WebAssembly ahead of time, keep it in a cache, and run it from there.
+//!
+//! | file | what is there |
+//! | --- | --- |
+//! | `args` | what can be written on the command line |
+//! | `plan` | what it means: settings, and which cache |
+//! | `input` | which files are meant, and what is in them |
+//! | `commands` | one file a command |
+//! | `report` | what people and tools are told |
+//!
+//! Standard output is data only; all else goes to standard error.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod input;
+mod plan;
+mod report;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output, where nobody may be reading any more.
+            _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(commands::USAGE));
+        }
+    };
+    ExitCode::from(match &cli.command {
+        None => commands::warm::warm(&cli.warm),
+        Some(Command::Run(args)) => return commands::run::run(args),
+        Some(Command::Check(args)) => commands::check::check(args),
+        Some(Command::Inspect(args)) => commands::inspect::inspect(args),
+        Some(Command::Settings(args)) => commands::settings::settings(args),
+        Some(Command::Completions(args)) => commands::shell::completions(args),
+        Some(Command::Man(args)) => commands::shell::man(args),
+    })
+}

@@ -1,0 +1,269 @@
+//! What can be written on the command line. What it means is in `plan.rs`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    fine
+  1    an input was invalid or failed; the others were done all the same
+  2    the command line is wrong
+  3    the cache directory cannot be opened or written
+  4    check: something would miss
+  run passes the guest's own code through; 134 is a trap, 124 a miss under
+  --require-hit, 125 any failure of our own.
+
+Environment:
+  PRECOMPILE_CACHE_DIR   the cache directory; empty for none
+  PRECOMPILE_CACHE_PATH  directories that are only read, separated by colons
+  PRECOMPILE_CACHE_MODE  auto, read-only, require-hit or off
+The cache directory is $XDG_CACHE_HOME/precompile unless one is named.
+
+A file that is named like a command is written ./NAME.";
+
+/// Compile WebAssembly ahead of time, so that it starts without compiling.
+///
+/// Without a command, warms the cache: compiles each module that the cache does not have yet.
+/// Folders stand for all *.wasm and *.wat in them, - for a module on standard input.
+#[derive(Debug, Parser)]
+#[command(
+    name = "precompile",
+    version,
+    after_help = EXIT_CODES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) warm: Warm,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a WASI command through the cache
+    Run(Run),
+    /// Tell whether everything would hit; compile nothing
+    Check(Check),
+    /// Tell what is in an entry or artifact
+    Inspect(Inspect),
+    /// Tell the settings that code depends on
+    Settings(Settings),
+    /// Print a script that completes command lines in a shell
+    Completions(Completions),
+    /// Write the manual pages into a folder
+    Man(Man),
+}
+
+/// Compile modules into the cache.
+#[derive(Debug, Args)]
+pub(crate) struct Warm {
+    /// Modules, folders of them, or - for standard input
+    #[arg(required = true, value_name = "FILE|DIR|-")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// The cache directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Put the entries of these inputs, and nothing else, into DIR for an image: readable by
+    /// everybody. With --cache-dir, what is there already is copied instead of compiled
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) code: Code,
+    /// Threads that compile; 0 for one a processor
+    #[arg(short = 'j', long, value_name = "N", default_value_t = 0)]
+    pub(crate) jobs: usize,
+    /// Say what would be compiled; compile and write nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// json writes one document to standard output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// What changes code, and so the key of an entry.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Settings that change code")]
+pub(crate) struct Code {
+    /// Platform to make code for, this host's by default; may be repeated
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Vec<String>,
+    /// Level of processors, such as x86-64-v3 or aarch64+lse; may be repeated. The default is
+    /// x86-64-v2 or aarch64; native is this host's own processor
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) cpu: Vec<String>,
+    /// How hard the compiler tries
+    #[arg(long, value_name = "LEVEL", default_value = "speed")]
+    pub(crate) opt_level: Opt,
+    /// Proposals that modules may use: a set such as simd,bulk-memory, or changes of the default
+    /// such as -simd,+multi-value
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    pub(crate) features: Option<String>,
+    /// How accesses are kept inside of memories
+    #[arg(long, value_name = "HOW", default_value = "guard")]
+    pub(crate) bounds: Bounds,
+    /// Give every NaN the same bits on all processors
+    #[arg(long)]
+    pub(crate) nan_canonicalization: bool,
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct Output {
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say where the time went, and why something missed
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+}
+
+/// Run a WASI command through the cache.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Give the guest a directory of the host, under its own name or as GUEST; may be repeated
+    #[arg(long = "dir", value_name = "HOST[::GUEST]")]
+    pub(crate) dirs: Vec<String>,
+    /// Give the guest an environment variable, with the host's value or VALUE; may be repeated
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Call this export with ARGS as its parameters, and print its results one a line
+    #[arg(long, value_name = "NAME")]
+    pub(crate) invoke: Option<String>,
+    /// Fail with 124 instead of compiling
+    #[arg(long)]
+    pub(crate) require_hit: bool,
+    /// The cache directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// How compiled modules get into memory
+    #[arg(long, value_name = "HOW", default_value = "map")]
+    pub(crate) load: Load,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// The module, and behind it what belongs to the guest
+    // One list, so that options behind the file are the guest's.
+    #[arg(required = true, trailing_var_arg = true, value_name = "FILE [ARGS]")]
+    pub(crate) guest: Vec<OsString>,
+}
+
+/// Tell whether everything would hit.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Modules, folders of them, or - for standard input
+    #[arg(required = true, value_name = "FILE|DIR|-")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// The cache directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) code: Code,
+    /// json writes one document to standard output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Tell what is in an entry or artifact.
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// A file of a cache directory, or an artifact
+    pub(crate) entry: PathBuf,
+    /// How to write it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+}
+
+/// Tell the settings that code depends on.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    #[command(flatten)]
+    pub(crate) code: Code,
+    /// How to write them
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+}
+
+/// Print a script that completes command lines.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write the manual pages.
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The folder, which is made where it is missing
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Opt {
+    None,
+    #[default]
+    Speed,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Bounds {
+    #[default]
+    Guard,
+    Explicit,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Load {
+    Map,
+    Copy,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_holds() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_behind_the_file_are_the_guests() {
+        let line = ["precompile", "run", "--env", "A", "x.wasm", "--dir", "y", "-v", "--", "-"];
+        let Some(Command::Run(run)) = Cli::parse_from(line).command else { panic!() };
+        assert_eq!(run.guest, ["x.wasm", "--dir", "y", "-v", "--", "-"]);
+        assert!(run.dirs.is_empty() && !run.output.verbose);
+    }
+
+    #[test]
+    fn a_file_may_be_named_like_a_command() {
+        let cli = Cli::parse_from(["precompile", "./run"]);
+        assert!(cli.command.is_none());
+        assert_eq!(cli.warm.inputs, [PathBuf::from("./run")]);
+    }
+}

@@ -1,0 +1,192 @@
+//! Running a WASI command through the cache.
+
+use super::values;
+use crate::args::{self, Run};
+use crate::report::{self, Printer};
+use crate::{input, plan};
+use precompile::cache::Mode;
+use precompile::{
+    Config, Context, Engine, Error, ErrorKind, ExternType, Func, Linker, Load, Module, Outcome,
+    Report, Result, Store, Val, WasmBacktrace,
+};
+use precompile_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder, add_to_linker};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+const TRAP: u8 = 134;
+const MISS: u8 = 124;
+const OURS: u8 = 125;
+
+pub(crate) fn run(args: &Run) -> ExitCode {
+    let printer = Printer::new(&args.output);
+    let Some((file, guest)) = args.guest.split_first() else { return ExitCode::from(OURS) };
+    let file = Path::new(file);
+    let guest: Option<Vec<&str>> = guest.iter().map(|arg| arg.to_str()).collect();
+    let result = match guest {
+        Some(guest) => go(args, file, &guest, &printer),
+        None => Err(Error::msg("an argument is not UTF-8, which all are in WASI")),
+    };
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return exit.process_exit_code();
+    }
+    report::error(Some(file), explain(&error));
+    ExitCode::from(match error.kind() {
+        ErrorKind::Trap => TRAP,
+        ErrorKind::Miss => MISS,
+        _ => OURS,
+    })
+}
+
+/// The chain of messages, and behind it where wasm was.
+fn explain(error: &Error) -> String {
+    let trace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
+    let chain = error.chain().filter(|message| trace.as_ref() != Some(message));
+    let mut text = chain.collect::<Vec<_>>().join(": ");
+    if error.kind() == ErrorKind::Miss {
+        text += "; warm the cache with `precompile FILE`, or run without --require-hit";
+    }
+    for line in trace.iter() {
+        text += "\n";
+        text += line;
+    }
+    text
+}
+
+fn go(args: &Run, file: &Path, guest: &[&str], printer: &Printer) -> Result<()> {
+    let bytes = input::read(file).map_err(Error::msg)?;
+    let mut layers = plan::layers(args.cache_dir.as_deref());
+    if args.require_hit {
+        layers = layers.mode(Mode::RequireHit);
+    }
+    let mut config = Config::new();
+    config.cache(layers).load(match args.load {
+        args::Load::Map => Load::Map,
+        args::Load::Copy => Load::Copy,
+    });
+    let engine = Engine::new(&config)?;
+    let loaded = Module::new_reported(&engine, &bytes);
+    tell_problems(&engine, loaded.as_ref().ok().map(|(_, report)| report), printer);
+    let (module, report) = loaded?;
+    // A guest that runs for long should not hold on to what it was made from.
+    drop(bytes);
+
+    let start = Instant::now();
+    let mut store = Store::new(&engine, context(args, file, guest)?);
+    let mut linker = Linker::new(&engine);
+    add_to_linker(&mut linker, |wasi: &mut WasiCtx| wasi)?;
+    let call = find(&module, args.invoke.as_deref())?;
+    let instance = linker.instantiate(&mut store, &module);
+    if printer.verbose {
+        let took = start.elapsed();
+        let (outcome, times) = (report::outcome(&report.outcome), report::times(&report));
+        report::error(None, outcome);
+        report::error(None, format_args!("{times}, instantiate {took:.2?}"));
+        report::error(None, format_args!("compiles: {}", engine.compile_count()));
+    }
+    let instance = instance?;
+    let func = instance
+        .get_func(&mut store, call)
+        .with_context(|| format!("the export `{call}` is not a function"))?;
+    match &args.invoke {
+        None => func.call(&mut store, &[], &mut []),
+        Some(_) => {
+            // Libraries of WASI set themselves up there.
+            if let Some(initialize) = instance.get_func(&mut store, "_initialize") {
+                initialize.call(&mut store, &[], &mut [])?;
+            }
+            invoke(&mut store, func, guest)
+        }
+    }
+}
+
+/// A cache that does not open changes nothing in a run that hits; who waits for a compiler should
+/// know why.
+fn tell_problems(engine: &Engine, report: Option<&Report>, printer: &Printer) {
+    let is_hit = report.is_some_and(|report| matches!(report.outcome, Outcome::Hit { .. }));
+    if is_hit && !printer.verbose {
+        return;
+    }
+    for problem in engine.cache_problems() {
+        printer.warning(problem);
+    }
+    if let Some(failure) = report.and_then(|report| report.add_failure.as_ref()) {
+        printer.warning(format_args!("not cached: {failure}"));
+    }
+}
+
+fn context(args: &Run, file: &Path, guest: &[&str]) -> Result<WasiCtx> {
+    let mut wasi = WasiCtxBuilder::new();
+    let name = file.file_name().unwrap_or(file.as_os_str());
+    wasi.inherit_stdio().arg(name.to_string_lossy());
+    if args.invoke.is_none() {
+        wasi.args(guest);
+    }
+    for variable in &args.env {
+        let (name, value) = match variable.split_once('=') {
+            Some((name, value)) => (name, value.to_string()),
+            None => (
+                variable.as_str(),
+                std::env::var(variable).with_context(|| {
+                    format!("--env {variable}: the host has no such variable; give a value")
+                })?,
+            ),
+        };
+        wasi.env(name, value);
+    }
+    for dir in &args.dirs {
+        let (host, guest) = dir.split_once("::").unwrap_or((dir, dir));
+        wasi.preopened_dir(host, guest, DirPerms::all(), FilePerms::all())
+            .with_context(|| format!("--dir {dir}: cannot open the folder `{host}`"))?;
+    }
+    Ok(wasi.build())
+}
+
+/// The export to call, if the module has it. Asked before anything of the module runs.
+fn find<'a>(module: &Module, invoke: Option<&'a str>) -> Result<&'a str> {
+    let name = invoke.unwrap_or("_start");
+    match (module.get_export(name), invoke) {
+        (Some(ExternType::Func(ty)), None) if ty.params().len() + ty.results().len() > 0 => Err(
+            Error::msg(format!("`_start` takes or returns values ({ty}), so this is no command")),
+        ),
+        (Some(ExternType::Func(_)), _) => Ok(name),
+        (Some(ty), _) => Err(Error::msg(format!("the export `{name}` is a {ty}, not a function"))),
+        (None, _) => {
+            let all = module.exports();
+            let functions = all.filter(|export| export.ty().func().is_some());
+            let names: Vec<_> = functions.map(|export| format!("`{}`", export.name())).collect();
+            let others = match names.len() {
+                0 => "it exports no function at all".to_string(),
+                1..=20 => format!("it exports {}", names.join(", ")),
+                count => format!("it exports {count} functions, the first is {}", names[0]),
+            };
+            Err(Error::msg(match invoke {
+                None => format!(
+                    "no `_start`, so this is no command; call a function with --invoke: {others}"
+                ),
+                Some(name) => format!("there is no export `{name}`: {others}"),
+            }))
+        }
+    }
+}
+
+fn invoke(store: &mut Store<WasiCtx>, func: Func, words: &[&str]) -> Result<()> {
+    let ty = func.ty(&*store);
+    if words.len() != ty.params().len() {
+        let (need, have) = (ty.params().len(), words.len());
+        return Err(Error::msg(format!("{ty} takes {need} arguments, there are {have}")));
+    }
+    let params: Vec<Val> = ty
+        .params()
+        .zip(words)
+        .enumerate()
+        .map(|(i, (ty, word))| {
+            values::parse(ty, word).map_err(|why| Error::msg(format!("argument {}: {why}", i + 1)))
+        })
+        .collect::<Result<_>>()?;
+    let mut results: Vec<Val> = ty.results().map(Val::default_for_ty).collect();
+    func.call(&mut *store, &params, &mut results)?;
+    let text: String = results.iter().map(|value| values::show(value) + "\n").collect();
+    report::data(&text).context("cannot write the results")
+}

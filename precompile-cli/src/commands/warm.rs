@@ -1,0 +1,157 @@
+//! Warming a cache, or filling the folder of an image.
+
+use super::modules::{self, Job};
+use super::{CACHE, USAGE, written};
+use crate::args::{Format, Warm};
+use crate::plan::{self, Usage};
+use crate::report::{self, Printer};
+use crate::{input, plan::Variant};
+use precompile::cache::{Cache, DirCache, Key, Layers, LayersBuilder};
+use precompile::{Outcome, Report};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where entries go.
+struct Place {
+    layers: LayersBuilder,
+    path: Option<PathBuf>,
+    copy: Option<Copy>,
+}
+
+/// From a cache into an image.
+struct Copy {
+    from: Arc<DirCache>,
+    to: DirCache,
+}
+
+pub(crate) fn warm(args: &Warm) -> u8 {
+    let mut printer = Printer::new(&args.output);
+    let variants = match usable(args) {
+        Ok(variants) => variants,
+        Err(usage) => {
+            report::error(None, usage);
+            return USAGE;
+        }
+    };
+    for variant in variants.iter().filter(|variant| variant.is_native()) {
+        printer.warning(format_args!(
+            "--cpu native: code for processors like this host's ({}) only, which only engines \
+             that ask for it look for",
+            variant.cpu.features()
+        ));
+    }
+    let place = match place(args) {
+        Ok(place) => place,
+        Err(problem) => {
+            report::error(None, problem);
+            return CACHE;
+        }
+    };
+    let mut jobs = Vec::new();
+    for variant in variants {
+        match variant.engine(place.layers.clone(), args.jobs) {
+            Ok(engine) => jobs.push(Job { variant, engine }),
+            Err(usage) => {
+                report::error(None, usage);
+                return USAGE;
+            }
+        }
+    }
+    if let Some(job) = jobs.first() {
+        for problem in job.engine.cache_problems() {
+            printer.warning(problem);
+        }
+    }
+    let inputs = input::expand(&args.inputs);
+    let command = if args.dry_run { "dry-run" } else { "warm" };
+    let path = place.path.as_deref();
+    let document = modules::each(command, path, &inputs, &jobs, &mut printer, |job, bytes| {
+        if args.dry_run {
+            return job.engine.check(bytes);
+        }
+        let mut report = job.engine.warm(bytes)?;
+        if let Some(copy) = &place.copy {
+            copy.entry(&mut report);
+        }
+        Ok(report)
+    });
+    document.finish(&printer);
+    match args.format {
+        Format::Json => written(report::json(&document), document.code()),
+        Format::Text => document.code(),
+    }
+}
+
+/// The variants, if the command line can be meant.
+fn usable(args: &Warm) -> std::result::Result<Vec<Variant>, Usage> {
+    if args.inputs.iter().filter(|path| input::is_stdin(path)).count() > 1 {
+        return Err(Usage("standard input can be read once: name - once".to_string()));
+    }
+    for dir in [&args.cache_dir, &args.out].into_iter().flatten() {
+        if dir.as_os_str().is_empty() {
+            return Err(Usage("the name of a directory is empty".to_string()));
+        }
+    }
+    plan::variants(&args.code)
+}
+
+fn place(args: &Warm) -> std::result::Result<Place, String> {
+    if args.dry_run {
+        let path = args.out.as_ref().or(args.cache_dir.as_ref());
+        let layers = plan::look_layers(path.map(PathBuf::as_path));
+        return Ok(Place { layers, path: path.cloned(), copy: None });
+    }
+    let failed = |error: precompile::cache::Error| error.to_string();
+    match (&args.out, &args.cache_dir) {
+        (None, dir) => {
+            let layers = plan::warm_layers(dir.as_deref())?;
+            let path = layers.clone().build().write_path().map(PathBuf::from);
+            Ok(Place { layers, path, copy: None })
+        }
+        (Some(out), None) => {
+            let image = DirCache::open_image(out).map_err(failed)?;
+            let path = Some(image.path().to_path_buf());
+            Ok(Place { layers: Layers::builder().read_write_dir(image), path, copy: None })
+        }
+        (Some(out), Some(dir)) => {
+            let from = DirCache::open(dir).map_err(failed)?;
+            let layers = Layers::builder().read_write(from.path());
+            let to = DirCache::open_image(out).map_err(failed)?;
+            let path = Some(to.path().to_path_buf());
+            Ok(Place { layers, path, copy: Some(Copy { from: Arc::new(from), to }) })
+        }
+    }
+}
+
+impl Copy {
+    /// Copies the entry that `report` is about, unless the image has it.
+    fn entry(&self, report: &mut Report) {
+        let (Some(digest), Some(id)) = (report.digest, report.id) else { return };
+        if report.add_failure.is_some() {
+            return;
+        }
+        let key = Key::new(digest, id);
+        if matches!(self.to.get(&key), Ok(Some(_))) {
+            return;
+        }
+        report.add_failure = self.try_entry(&key).err().map(|error| error.to_string());
+        if report.add_failure.is_none()
+            && let Outcome::Hit { path, .. } = &mut report.outcome
+        {
+            *path = Some(self.to.entry_path(&key));
+        }
+    }
+
+    fn try_entry(&self, key: &Key) -> precompile::cache::Result<()> {
+        let siblings = self.from.siblings(key.group())?;
+        let sibling = siblings.into_iter().find(|sibling| sibling.id == *key.id());
+        let description = sibling.map(|sibling| sibling.description).unwrap_or_default();
+        match self.from.get(key)? {
+            Some(content) => self.to.add(key, &content, &description),
+            None => Err(precompile::cache::Error::corrupt(
+                Some(&self.from.entry_path(key)),
+                "it went away before it was copied",
+            )),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Which files are meant, and what is in them.
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use walkdir::WalkDir;
+
+/// A module has 32-bit sizes all over: nothing longer can be one.
+const LIMIT: u64 = u32::MAX as u64;
+
+/// Something that was to be compiled, or why it cannot.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) path: PathBuf,
+    pub(crate) problem: Option<String>,
+}
+
+impl Input {
+    fn file(path: impl Into<PathBuf>) -> Input {
+        Input { path: path.into(), problem: None }
+    }
+
+    fn failed(path: impl Into<PathBuf>, problem: impl Into<String>) -> Input {
+        Input { path: path.into(), problem: Some(problem.into()) }
+    }
+
+    /// The module's bytes.
+    pub(crate) fn read(&self) -> Result<Vec<u8>, String> {
+        match &self.problem {
+            Some(problem) => Err(problem.clone()),
+            None => read(&self.path),
+        }
+    }
+}
+
+/// All files that `paths` stand for, in order: those of a folder sorted by name.
+pub(crate) fn expand(paths: &[PathBuf]) -> Vec<Input> {
+    let mut all = Vec::new();
+    for path in paths {
+        if !is_stdin(path) && path.is_dir() {
+            walk(path, &mut all);
+        } else {
+            all.push(Input::file(path));
+        }
+    }
+    all
+}
+
+fn walk(folder: &Path, all: &mut Vec<Input>) {
+    let before = all.len();
+    for entry in WalkDir::new(folder).sort_by_file_name() {
+        match entry {
+            Ok(entry) => {
+                let path = entry.path();
+                let is_module = path.extension().is_some_and(|end| end == "wasm" || end == "wat");
+                // A link counts by what it leads to; a folder behind one is not entered, since
+                // that may have no end.
+                if is_module && !path.is_dir() {
+                    all.push(Input::file(path));
+                }
+            }
+            Err(error) => {
+                let path = error.path().unwrap_or(folder).to_path_buf();
+                let why = error.io_error().map_or("it cannot be listed".into(), explain);
+                all.push(Input::failed(path, why));
+            }
+        }
+    }
+    if all.len() == before {
+        all.push(Input::failed(folder, "no *.wasm or *.wat in this folder; name the files"));
+    }
+}
+
+/// Whether standard input is meant.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// A file's contents, or standard input's.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
+    if is_stdin(path) {
+        return read_limited(io::stdin().lock(), 0);
+    }
+    let file = open(path)?;
+    let len = file.metadata().map_err(|error| explain(&error))?.len();
+    if len > LIMIT {
+        return Err(too_long());
+    }
+    read_limited(file, len as usize)
+}
+
+/// Opens a regular file. Whatever else has the name is refused, and never waited for.
+pub(crate) fn open(path: &Path) -> Result<File, String> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        libc::O_NONBLOCK | libc::O_NOCTTY,
+    );
+    let file = options.open(path).map_err(|error| missing(path, &error))?;
+    let metadata = file.metadata().map_err(|error| explain(&error))?;
+    if metadata.is_dir() {
+        return Err("it is a folder, a file is needed".to_string());
+    }
+    if !metadata.is_file() {
+        return Err("it is not a regular file; pass a module through a pipe as -".to_string());
+    }
+    Ok(file)
+}
+
+fn read_limited(reader: impl Read, len: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| "there is no memory to read it".to_string())?;
+    reader.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|error| explain(&error))?;
+    if bytes.len() as u64 > LIMIT { Err(too_long()) } else { Ok(bytes) }
+}
+
+fn too_long() -> String {
+    "it is longer than 4 GiB, which no module is".to_string()
+}
+
+fn missing(path: &Path, error: &io::Error) -> String {
+    const COMMANDS: [&str; 6] = ["run", "check", "inspect", "settings", "completions", "man"];
+    let is_command = COMMANDS.iter().any(|name| path.as_os_str() == OsStr::new(name));
+    match error.kind() {
+        io::ErrorKind::NotFound if is_command => {
+            "no such file; a command comes before all options".to_string()
+        }
+        _ => explain(error),
+    }
+}
+
+/// An error of the operating system, with what to do about it.
+pub(crate) fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or folder; check the path".to_string(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; make it readable for this user".to_string()
+        }
+        _ => format!("cannot be read: {error}"),
+    }
+}

@@ -1,0 +1,217 @@
+//! From arguments to what they mean: settings of engines, and which cache.
+
+use crate::args::{self, Code};
+use precompile::cache::{DirCache, Layers, LayersBuilder, Mode};
+use precompile::{Arch, Bounds, Config, CpuLevel, Engine, Features, OptLevel, Target};
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+
+/// A command line that cannot be meant.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One way to compile each input.
+#[derive(Debug)]
+pub(crate) struct Variant {
+    pub(crate) target: Target,
+    pub(crate) cpu: CpuLevel,
+    pub(crate) config: Config,
+}
+
+impl Variant {
+    /// Whether the code is for one kind of processor only.
+    pub(crate) fn is_native(&self) -> bool {
+        matches!(self.cpu, CpuLevel::Native(..))
+    }
+
+    /// The engine that compiles this way, with a cache.
+    pub(crate) fn engine(&self, cache: LayersBuilder, jobs: usize) -> Result<Engine, Usage> {
+        let mut config = self.config.clone();
+        config.cache(cache).compile_jobs(jobs);
+        Engine::new(&config).map_err(|error| Usage(format!("{error:#}")))
+    }
+}
+
+/// All ways that `code` asks for: each target with each of the CPU levels that belong to it.
+pub(crate) fn variants(code: &Code) -> Result<Vec<Variant>, Usage> {
+    let targets =
+        match &code.target[..] {
+            [] => vec![Target::host().ok_or_else(|| {
+                Usage("there is no code for this host: name a --target".to_string())
+            })?],
+            names => names
+                .iter()
+                .map(|name| name.parse::<Target>().map_err(|error| Usage(error.to_string())))
+                .collect::<Result<_, _>>()?,
+        };
+    let mut all: Vec<Variant> = Vec::new();
+    for target in &targets {
+        for cpu in levels(code, target.arch(), &targets)? {
+            // The same target twice, or by two names, is one.
+            if !all.iter().any(|known| known.target == *target && known.cpu == cpu) {
+                all.push(Variant { target: *target, cpu, config: config(code, *target, cpu)? });
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The CPU levels for an instruction set: those that are asked for, or else the portable one. The
+/// host's processor is looked at for `native` alone.
+fn levels(code: &Code, arch: Arch, targets: &[Target]) -> Result<Vec<CpuLevel>, Usage> {
+    let mut levels = Vec::new();
+    for name in &code.cpu {
+        match CpuLevel::parse(name, arch) {
+            Ok(level) => levels.push(level),
+            // It may be meant for another one of the targets.
+            Err(error) => {
+                if !targets.iter().any(|target| CpuLevel::parse(name, target.arch()).is_ok()) {
+                    return Err(Usage(error.to_string()));
+                }
+            }
+        }
+    }
+    if levels.is_empty() {
+        levels.push(CpuLevel::portable(arch));
+    }
+    Ok(levels)
+}
+
+fn config(code: &Code, target: Target, cpu: CpuLevel) -> Result<Config, Usage> {
+    let mut config = Config::new();
+    // All are named, so that nothing of the building host gets into the key.
+    config
+        .target(&target.to_string())
+        .map_err(|error| Usage(format!("{error:#}")))?
+        .cpu(cpu)
+        .features(features(code.features.as_deref())?)
+        .bounds(match code.bounds {
+            args::Bounds::Guard => Bounds::Guard,
+            args::Bounds::Explicit => Bounds::Explicit,
+        })
+        .cranelift_opt_level(match code.opt_level {
+            args::Opt::None => OptLevel::None,
+            args::Opt::Speed => OptLevel::Speed,
+        })
+        .cranelift_nan_canonicalization(code.nan_canonicalization);
+    Ok(config)
+}
+
+/// The proposals of a list: changes of the default, or a whole set.
+fn features(list: Option<&str>) -> Result<Features, Usage> {
+    let Some(list) = list else { return Ok(Features::default()) };
+    let words: Vec<&str> = list.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+    let is_change = |word: &str| word.starts_with(['+', '-']);
+    let changes = words.iter().filter(|word| is_change(word)).count();
+    if changes != 0 && changes != words.len() {
+        let message = "--features takes changes (+simd,-bulk-memory) or a set (simd,bulk-memory), \
+                       not both";
+        return Err(Usage(message.to_string()));
+    }
+    let mut features = if changes > 0 { Features::default() } else { Features::NONE };
+    for word in words {
+        let (on, name) = match word.strip_prefix('-') {
+            Some(name) => (false, name),
+            None => (true, word.strip_prefix('+').unwrap_or(word)),
+        };
+        let feature = Features::from_name(name).ok_or_else(|| {
+            let known: Vec<_> = Features::SUPPORTED.names().collect();
+            Usage(format!("unknown proposal `{name}`: there are {}", known.join(", ")))
+        })?;
+        features = features.with(feature, on);
+    }
+    Ok(features)
+}
+
+/// The layers of an engine that runs here: those of the environment, with another read-write
+/// directory if one is named.
+pub(crate) fn layers(cache_dir: Option<&Path>) -> LayersBuilder {
+    let named = cache_dir.map(|path| OsString::from(path.as_os_str()));
+    LayersBuilder::from_variables(|name| match &named {
+        Some(path) if name == "PRECOMPILE_CACHE_DIR" => Some(path.clone()),
+        _ => std::env::var_os(name),
+    })
+}
+
+/// The layers to warm: exactly the named directory, or else those of the environment.
+///
+/// # Errors
+/// If nothing can be written there.
+pub(crate) fn warm_layers(cache_dir: Option<&Path>) -> Result<LayersBuilder, String> {
+    if let Some(path) = cache_dir {
+        let dir = DirCache::open(path).map_err(|error| error.to_string())?;
+        return Ok(Layers::builder().read_write_dir(dir));
+    }
+    let builder = LayersBuilder::from_env();
+    // Opened once by itself, to learn whether it can be written, and then by each engine.
+    let opened = builder.clone().build();
+    if opened.write_path().is_some() {
+        return Ok(builder);
+    }
+    Err(match opened.problems().first() {
+        Some(problem) => problem.error.to_string(),
+        None if opened.mode() != Mode::Auto => format!(
+            "PRECOMPILE_CACHE_MODE is {}, so nothing can be written; unset it, or name a \
+             directory with --cache-dir or --out",
+            opened.mode()
+        ),
+        None => "PRECOMPILE_CACHE_DIR is empty, so there is no directory to write to; set it, or \
+                 name one with --cache-dir or --out"
+            .to_string(),
+    })
+}
+
+/// The same to look only: nothing is created or written.
+pub(crate) fn look_layers(cache_dir: Option<&Path>) -> LayersBuilder {
+    match cache_dir {
+        Some(path) => Layers::builder().read_write(path).mode(Mode::ReadOnly),
+        None => LayersBuilder::from_env().mode(Mode::ReadOnly),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(code: &Code) -> Vec<String> {
+        let all = variants(code).unwrap();
+        all.iter().map(|variant| format!("{} {}", variant.target, variant.cpu)).collect()
+    }
+
+    fn strings(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| word.to_string()).collect()
+    }
+
+    #[test]
+    fn each_target_gets_the_levels_that_belong_to_it() {
+        let targets = ["x86_64-unknown-linux-musl", "aarch64-linux", "x86_64-linux"];
+        let mut code = Code { target: strings(&targets), ..Code::default() };
+        assert_eq!(names(&code), ["x86_64-linux x86-64-v2", "aarch64-linux aarch64"]);
+        code.cpu = strings(&["x86-64-v3", "x86-64"]);
+        let two = ["x86_64-linux x86-64-v3", "x86_64-linux x86-64", "aarch64-linux aarch64"];
+        assert_eq!(names(&code), two);
+        code.cpu = strings(&["v9"]);
+        assert!(variants(&code).unwrap_err().0.contains("unknown CPU level `v9`"));
+        code.target = strings(&["riscv64gc-unknown-linux-gnu"]);
+        assert!(variants(&code).unwrap_err().0.contains("unknown target"));
+    }
+
+    #[test]
+    fn proposals_are_changed_or_listed() {
+        let default = Features::default();
+        assert_eq!(features(None).unwrap(), default);
+        assert_eq!(features(Some("-simd")).unwrap(), default.difference(Features::SIMD));
+        let two = Features::SIMD.union(Features::BULK_MEMORY);
+        assert_eq!(features(Some("simd, bulk-memory")).unwrap(), two);
+        assert_eq!(features(Some("")).unwrap(), Features::NONE);
+        assert!(features(Some("simd,-bulk-memory")).unwrap_err().0.contains("not both"));
+        assert!(features(Some("+sind")).unwrap_err().0.contains("there are"));
+    }
+}
