@@ -1,6 +1,7 @@
 //! What the tests of the workspace share.
 
 mod binary;
+mod readme;
 pub mod wast;
 
 pub use binary::{precompile_binary, target_dir};
