@@ -18,6 +18,13 @@ pub(crate) fn run(name: &str) -> Output {
     run_by(Command::new(std::env::current_exe().unwrap()), name)
 }
 
+/// As [`run`], with a variable in its environment.
+pub(crate) fn run_with(name: &str, (variable, value): (&str, &str)) -> Output {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.env(variable, value);
+    run_by(command, name)
+}
+
 /// As [`run`], with `limit`, a `ulimit` option and its value, set in a shell around it.
 pub(crate) fn run_limited(name: &str, limit: &str) -> Output {
     let mut shell = Command::new("sh");

@@ -1,0 +1,58 @@
+//! All that is unsafe in these tests: signals, and faults made on purpose.
+
+use libc::{c_int, c_void, siginfo_t};
+use precompile::{Engine, Module, Result};
+
+/// What [`exit_on`]'s handler ends the process with.
+pub(crate) const HANDLED: i32 = 73;
+
+/// Installs a handler for `signal` that ends the process with [`HANDLED`].
+pub(crate) fn exit_on(signal: c_int) {
+    extern "C" fn handler(_: c_int, _: *mut siginfo_t, _: *mut c_void) {
+        // SAFETY: may be called in a signal handler, and does not return.
+        unsafe { libc::_exit(HANDLED) }
+    }
+    // SAFETY: all zero is a valid action.
+    let mut action = unsafe { std::mem::zeroed::<libc::sigaction>() };
+    action.sa_sigaction = handler as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    // SAFETY: the pointers are valid or null, and the handler has the type that the flags say.
+    let status = unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) };
+    assert_eq!(status, 0);
+}
+
+/// Has the process killed without a core file.
+pub(crate) fn no_core() {
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is valid.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
+}
+
+/// Reads from address 8, of the host's own doing.
+pub(crate) fn null_dereference() -> u8 {
+    let address = std::hint::black_box(8usize);
+    // SAFETY: not sound, and meant so: in a child process that is to die of it.
+    unsafe { std::ptr::without_provenance::<u8>(address).read_volatile() }
+}
+
+/// Executes an instruction that is none.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn illegal_instruction() {
+    // SAFETY: in a child process that is to die of it.
+    unsafe { std::arch::asm!("ud2") }
+}
+
+/// Divides by zero, as the processor does it.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn division_by_zero() {
+    // SAFETY: in a child process that is to die of it.
+    unsafe {
+        std::arch::asm!("xor edx, edx", "xor ecx, ecx", "div ecx", out("eax") _, out("edx") _, out("ecx") _)
+    }
+}
+
+/// Loads the contents of a cache's entry or of an artifact.
+pub(crate) fn deserialize(engine: &Engine, bytes: &[u8]) -> Result<Module> {
+    // SAFETY: callers pass what an engine of this crate made, unchanged.
+    unsafe { Module::deserialize(engine, bytes) }
+}

@@ -1,0 +1,146 @@
+//! Class 6: signals that are not wasm's go where they would have gone without us.
+
+use crate::child::{died_of, is_child, passed, run};
+use crate::raw;
+use crate::support::{engine, instance, trapped};
+use precompile::*;
+
+/// Wasm that has trapped by signal, so that the handler has been there; and what is called by it.
+fn used(host: impl IntoFunc<(), (), ()>) -> (Store<()>, TypedFunc<(), ()>) {
+    let mut store = Store::new(&engine(), ());
+    let host = Func::wrap(&mut store, host);
+    let text = r#"(module
+        (import "" "host" (func $host)) (memory 1)
+        (func (export "load") (drop (i32.load (i32.const -1))))
+        (func (export "run") (call $host)))"#;
+    let instance = instance(&mut store, text, &[host.into()]);
+    let load = instance.get_typed_func::<(), ()>(&mut store, "load").unwrap();
+    assert_eq!(trapped(load.call(&mut store, ())), Trap::MemoryOutOfBounds);
+    let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
+    raw::no_core();
+    (store, run)
+}
+
+#[test]
+fn class_6_the_hosts_own_fault_outside_of_wasm() {
+    if is_child() {
+        used(|| ());
+        raw::null_dereference();
+        return;
+    }
+    died_of(&run("signals::class_6_the_hosts_own_fault_outside_of_wasm"), libc::SIGSEGV);
+}
+
+#[test]
+fn class_6_the_hosts_own_fault_inside_of_an_activation() {
+    if is_child() {
+        let (mut store, run) = used(|| {
+            raw::null_dereference();
+        });
+        let _ = run.call(&mut store, ());
+        return;
+    }
+    died_of(&run("signals::class_6_the_hosts_own_fault_inside_of_an_activation"), libc::SIGSEGV);
+}
+
+#[test]
+fn class_6_a_handler_that_was_there_before_gets_the_hosts_faults() {
+    if is_child() {
+        raw::exit_on(libc::SIGSEGV);
+        let (mut store, run) = used(|| {
+            raw::null_dereference();
+        });
+        let _ = run.call(&mut store, ());
+        return;
+    }
+    let output = run("signals::class_6_a_handler_that_was_there_before_gets_the_hosts_faults");
+    assert_eq!(output.status.code(), Some(raw::HANDLED), "{output:?}");
+}
+
+#[test]
+fn class_6_a_handler_that_was_there_before_on_another_thread() {
+    if is_child() {
+        raw::exit_on(libc::SIGSEGV);
+        used(|| ());
+        // This thread has never been in wasm.
+        let _ = std::thread::spawn(raw::null_dereference).join();
+        return;
+    }
+    let output = run("signals::class_6_a_handler_that_was_there_before_on_another_thread");
+    assert_eq!(output.status.code(), Some(raw::HANDLED), "{output:?}");
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn class_6_illegal_instructions_of_the_host() {
+    if is_child() {
+        let (mut store, run) = used(raw::illegal_instruction);
+        let _ = run.call(&mut store, ());
+        return;
+    }
+    died_of(&run("signals::class_6_illegal_instructions_of_the_host"), libc::SIGILL);
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn class_6_divisions_of_the_host() {
+    if is_child() {
+        let (mut store, run) = used(raw::division_by_zero);
+        let _ = run.call(&mut store, ());
+        return;
+    }
+    died_of(&run("signals::class_6_divisions_of_the_host"), libc::SIGFPE);
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn class_6_handlers_for_the_other_signals() {
+    if is_child() {
+        let which = std::env::var("API_TEST_SIGNAL").unwrap();
+        let (signal, fault): (_, fn()) = match &*which {
+            "ill" => (libc::SIGILL, raw::illegal_instruction),
+            _ => (libc::SIGFPE, raw::division_by_zero),
+        };
+        raw::exit_on(signal);
+        let (mut store, run) = used(fault);
+        let _ = run.call(&mut store, ());
+        return;
+    }
+    for which in ["ill", "fpe"] {
+        let output = crate::child::run_with(
+            "signals::class_6_handlers_for_the_other_signals",
+            ("API_TEST_SIGNAL", which),
+        );
+        assert_eq!(output.status.code(), Some(raw::HANDLED), "{output:?}");
+    }
+}
+
+/// The host's own stack overflow is found by whoever found it before: the standard library.
+#[test]
+fn class_6_the_hosts_own_stack_overflow() {
+    #[expect(unconditional_recursion, reason = "that is the point")]
+    fn forever(n: u64) -> u64 {
+        std::hint::black_box(forever(n + 1) + 1)
+    }
+    if is_child() {
+        let (mut store, run) = used(|| {
+            forever(0);
+        });
+        let _ = run.call(&mut store, ());
+        return;
+    }
+    let output = run("signals::class_6_the_hosts_own_stack_overflow");
+    died_of(&output, libc::SIGABRT);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("overflowed its stack"), "{message}");
+}
+
+/// A handler of another part of the program that takes the signal over later and chains to ours.
+#[test]
+fn class_6_wasm_traps_in_a_child_too() {
+    if is_child() {
+        used(|| ());
+        return;
+    }
+    passed(&run("signals::class_6_wasm_traps_in_a_child_too"));
+}
