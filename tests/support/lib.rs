@@ -1,6 +1,7 @@
 //! What the tests of the workspace share.
 
 mod binary;
+pub mod cases;
 mod readme;
 pub mod wast;
 
