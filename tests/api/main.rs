@@ -3,14 +3,17 @@
 //!
 //! Tests that need a process of their own start this binary again; see `child.rs`.
 
+mod cache;
 mod child;
 mod handles;
 mod host;
+mod memories;
 mod panics;
 mod raw;
 mod signals;
 mod stack;
 mod support;
+mod tables;
 mod threads;
 mod traps;
 mod wat;

@@ -2,6 +2,7 @@
 
 use libc::{c_int, c_void, siginfo_t};
 use precompile::{Engine, Module, Result};
+use std::path::Path;
 
 /// What [`exit_on`]'s handler ends the process with.
 pub(crate) const HANDLED: i32 = 73;
@@ -51,8 +52,8 @@ pub(crate) fn division_by_zero() {
     }
 }
 
-/// Loads the contents of a cache's entry or of an artifact.
-pub(crate) fn deserialize(engine: &Engine, bytes: &[u8]) -> Result<Module> {
-    // SAFETY: callers pass what an engine of this crate made, unchanged.
-    unsafe { Module::deserialize(engine, bytes) }
+/// Loads an entry of a cache.
+pub(crate) fn deserialize_file(engine: &Engine, entry: &Path) -> Result<Module> {
+    // SAFETY: callers pass entries that engines of this crate wrote, and replace none meanwhile.
+    unsafe { Module::deserialize_file(engine, entry) }
 }

@@ -166,11 +166,8 @@ fn class_13_frames_of_several_modules_and_through_tables() {
     let error = imported.call(&mut store, ()).unwrap_err();
     assert_eq!(names(&error), ["deep", "give", "through"]);
     // The host calls what is really another module's.
-    let table = instance(
-        &mut store,
-        r#"(module (import "" "f" (func $f)) (export "g" (func $f)))"#,
-        &[f],
-    );
+    let table =
+        instance(&mut store, r#"(module (import "" "f" (func $f)) (export "g" (func $f)))"#, &[f]);
     let g = table.get_typed_func::<(), ()>(&mut store, "g").unwrap();
     assert_eq!(names(&g.call(&mut store, ()).unwrap_err()), ["deep", "give"]);
 }

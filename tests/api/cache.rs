@@ -1,0 +1,384 @@
+//! Modules through the cache: what hits, what misses and why, and what is not compiled twice.
+
+use precompile::cache::{Layers, LayersBuilder, Mode, Stats};
+use precompile::*;
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use tempfile::TempDir;
+
+const TEXT: &str = r#"(module (func (export "f") (result i32) (i32.const 42)))"#;
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn engine(layers: LayersBuilder, change: impl FnOnce(&mut Config)) -> Engine {
+    let mut config = Config::new();
+    config.cache(layers);
+    change(&mut config);
+    Engine::new(&config).unwrap()
+}
+
+fn with(dir: &Path) -> Engine {
+    engine(Layers::builder().read_write(dir), |_| {})
+}
+
+fn stats(engine: &Engine) -> Stats {
+    assert!(engine.cache_problems().is_empty(), "{:?}", engine.cache_problems());
+    engine.cache_stats().unwrap()
+}
+
+/// What the module's export `f` returns.
+fn run(module: &Module) -> i32 {
+    let mut store = Store::new(module.engine(), ());
+    let instance = Instance::new(&mut store, module, &[]).unwrap();
+    instance.get_typed_func::<(), i32>(&mut store, "f").unwrap().call(&mut store, ()).unwrap()
+}
+
+/// The files that are entries below `dir`.
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    let is_hex = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut found = Vec::new();
+    let mut folders = vec![dir.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for item in fs::read_dir(folder).unwrap() {
+            let path = item.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if name.starts_with('.') {
+                // Locks and temporary files.
+            } else if path.is_dir() {
+                folders.push(path);
+            } else if is_hex(&name) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_second_engine_compiles_nothing() {
+    let dir = folder();
+    let first = with(dir.path());
+    let (made, report) = Module::new_reported(&first, TEXT).unwrap();
+    assert_eq!(report.outcome, Outcome::Compiled { miss: Some(Miss::Absent) });
+    assert_eq!(report.add_failure, None);
+    assert_eq!((run(&made), first.compile_count(), stats(&first).adds), (42, 1, 1));
+    let second = with(dir.path());
+    let (found, report) = Module::new_reported(&second, TEXT).unwrap();
+    let Outcome::Hit { layer, path } = report.outcome else { panic!("{:?}", report.outcome) };
+    assert_eq!((&*layer, path.as_deref().is_some_and(Path::is_file)), ("dir", true));
+    assert_eq!((run(&found), second.compile_count(), stats(&second).hits_dir), (42, 0, 1));
+    assert_eq!(made.digest(), found.digest());
+    assert_eq!(entries(dir.path()).len(), 1);
+}
+
+#[test]
+fn a_module_is_mapped_once() {
+    let dir = folder();
+    let engine = with(dir.path());
+    let maps = || fs::read_to_string("/proc/self/maps").unwrap().matches(" r-xp ").count();
+    let first = Module::new(&engine, TEXT).unwrap();
+    let before = maps();
+    let many: Vec<_> = (0..50).map(|_| Module::new_reported(&engine, TEXT).unwrap()).collect();
+    assert!(many.iter().all(|(_, report)| report.outcome == Outcome::Loaded));
+    assert_eq!(maps(), before);
+    assert_eq!(run(&many[49].0), 42);
+    drop((first, many));
+    assert!(maps() < before);
+    let (again, report) = Module::new_reported(&engine, TEXT).unwrap();
+    assert!(matches!(report.outcome, Outcome::Hit { .. }), "{:?}", report.outcome);
+    assert_eq!((run(&again), engine.compile_count()), (42, 1));
+}
+
+#[test]
+fn each_setting_that_changes_code_is_named_when_it_misses() {
+    let dir = folder();
+    let level = |cpu| move |config: &mut Config| { config.cpu(cpu); };
+    let base = |change: &dyn Fn(&mut Config)| {
+        engine(Layers::builder().read_write(dir.path()), |config| {
+            level(CpuLevel::X86_64V2)(config);
+            change(config);
+        })
+    };
+    if !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    Module::new(&base(&|_| {}), TEXT).unwrap();
+    type Change = fn(&mut Config);
+    let changes: [(&str, &str, Change); 6] = [
+        ("cpu", "cpu", |c| {c.cpu(CpuLevel::X86_64));},
+        ("bounds", "bounds", |c| {c.bounds(Bounds::Explicit));},
+        ("features", "setting", |c| {c.wasm_simd(false));},
+        ("features", "setting", |c| {c.wasm_extended_const(false));},
+        ("opt-level", "setting", |c| {c.cranelift_opt_level(OptLevel::None));},
+        ("nan-canonicalization", "setting", |c| {c.cranelift_nan_canonicalization(true));},
+    ];
+    for (field, word, change) in changes {
+        let layers = Layers::builder().read_write(dir.path()).mode(Mode::RequireHit);
+        let engine = engine(layers, |config| {
+            level(CpuLevel::X86_64V2)(config);
+            change(config);
+        });
+        let error = Module::new(&engine, TEXT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Miss, "{error:?}");
+        let miss = error.downcast_ref::<Miss>().unwrap();
+        assert_eq!(miss.as_str(), word);
+        let Miss::Differs(difference) = miss else { panic!("{miss:?}") };
+        assert_eq!(difference.field, field);
+        assert_ne!(difference.expected, difference.found);
+        assert!(error.to_string().contains(field), "{error}");
+        assert_eq!((engine.compile_count(), stats(&engine).misses_absent), (0, 1));
+    }
+    // What changes no code changes no key.
+    let same: [Change; 4] = [
+        |c| {c.max_wasm_stack(1 << 20);},
+        |c| {c.parallel_compilation(false);},
+        |c| {c.compile_jobs(3);},
+        |c| {c.load(Load::Copy);},
+    ];
+    for change in same {
+        let engine = base(&|config| change(config));
+        assert_eq!(run(&Module::new(&engine, TEXT).unwrap()), 42);
+        assert_eq!(engine.compile_count(), 0);
+    }
+    // And a module that the cache knows nothing of.
+    let layers = Layers::builder().read_write(dir.path()).mode(Mode::RequireHit);
+    let engine = engine(layers, |_| {});
+    let error = Module::new(&engine, "(module)").unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&Miss::Absent));
+}
+
+#[test]
+fn a_lower_level_hits_on_a_better_processor() {
+    let dir = folder();
+    let host = CpuFeatures::detect();
+    if !cfg!(target_arch = "x86_64") || !host.contains(CpuLevel::X86_64V2.features()) {
+        return;
+    }
+    let portable =
+        engine(Layers::builder().read_write(dir.path()), |c| {c.cpu(CpuLevel::X86_64);});
+    Module::new(&portable, TEXT).unwrap();
+    let engine = with(dir.path());
+    assert_ne!(engine.cpu(), CpuLevel::X86_64);
+    assert_eq!(run(&Module::new(&engine, TEXT).unwrap()), 42);
+    assert_eq!(engine.compile_count(), 0);
+}
+
+#[test]
+fn a_read_only_layer_over_a_read_write_one() {
+    let (baked, own) = (folder(), folder());
+    Module::new(&with(baked.path()), TEXT).unwrap();
+    let layers = || Layers::builder().read_only(baked.path()).read_write(own.path());
+    let other = r#"(module (func (export "f") (result i32) (i32.const 7)))"#;
+    let engine_one = engine(layers(), |_| {});
+    let (module, report) = Module::new_reported(&engine_one, TEXT).unwrap();
+    let Outcome::Hit { layer, .. } = report.outcome else { panic!("{:?}", report.outcome) };
+    assert!(layer.starts_with("layer"), "{layer}");
+    assert_eq!(run(&module), 42);
+    assert_eq!(run(&Module::new(&engine_one, other).unwrap()), 7);
+    let counts = stats(&engine_one);
+    assert_eq!((counts.hits_layer, counts.adds, engine_one.compile_count()), (1, 1, 1));
+    assert_eq!((entries(baked.path()).len(), entries(own.path()).len()), (1, 1));
+    let engine_two = engine(layers(), |_| {});
+    assert_eq!(run(&Module::new(&engine_two, other).unwrap()), 7);
+    assert_eq!((engine_two.compile_count(), stats(&engine_two).hits_dir), (0, 1));
+    // Only the read-only one: what it lacks is compiled and kept nowhere.
+    let engine_three = engine(Layers::builder().read_only(baked.path()), |_| {});
+    for _ in 0..2 {
+        assert_eq!(run(&Module::new(&engine_three, other).unwrap()), 7);
+    }
+    assert_eq!(engine_three.compile_count(), 2);
+    assert_eq!(entries(baked.path()).len(), 1);
+}
+
+#[test]
+fn a_damaged_entry_is_compiled_again_and_replaced() {
+    let dir = folder();
+    Module::new(&with(dir.path()), TEXT).unwrap();
+    let [entry] = &entries(dir.path())[..] else { panic!() };
+    let good = fs::read(entry).unwrap();
+    // In the header, in code, in tables, in the trailer; cut off; empty; nonsense.
+    let mut damages: Vec<Vec<u8>> = [0, 300, 1100, 4096, 4100, good.len() / 2, good.len() - 10]
+        .map(|at| {
+            let mut bytes = good.clone();
+            bytes[at] ^= 0x10;
+            bytes
+        })
+        .into();
+    damages.extend([&good[..good.len() / 2], &good[..4096], &[], &[7; 100_000]].map(Vec::from));
+    for damage in damages {
+        // Put in place as whole files are, so that memos of the old one do not hold.
+        let temporary = dir.path().join("damaged");
+        fs::write(&temporary, &damage).unwrap();
+        fs::rename(&temporary, entry).unwrap();
+        let engine = with(dir.path());
+        let (module, report) = Module::new_reported(&engine, TEXT).unwrap();
+        assert_eq!(run(&module), 42);
+        let counts = stats(&engine);
+        assert_eq!(report.outcome, Outcome::Compiled { miss: Some(Miss::Corrupt) });
+        assert_eq!((engine.compile_count(), counts.adds), (1, 1), "{counts:?}");
+        assert_eq!(counts.damaged + counts.rejected_corrupt, 1, "{counts:?}");
+        assert_eq!(fs::read(entry).unwrap(), good, "the entry is as it was");
+        let engine = with(dir.path());
+        assert_eq!(run(&Module::new(&engine, TEXT).unwrap()), 42);
+        assert_eq!(engine.compile_count(), 0);
+    }
+}
+
+/// An entry under the key of another module: whole, but not what was asked for.
+#[test]
+fn class_15_an_entry_of_another_module_is_not_run() {
+    let dir = folder();
+    let other = r#"(module (func (export "f") (result i32) (i32.const 7)))"#;
+    Module::new(&with(dir.path()), TEXT).unwrap();
+    let right = entries(dir.path()).remove(0);
+    Module::new(&with(dir.path()), other).unwrap();
+    let wrong = entries(dir.path()).into_iter().find(|entry| *entry != right).unwrap();
+    fs::copy(&wrong, dir.path().join("copy")).unwrap();
+    fs::rename(dir.path().join("copy"), &right).unwrap();
+    let engine = with(dir.path());
+    assert_eq!(run(&Module::new(&engine, TEXT).unwrap()), 42);
+    assert_eq!(engine.compile_count(), 1);
+}
+
+#[test]
+fn the_cache_never_fails_a_run() {
+    let dir = folder();
+    let file = dir.path().join("file");
+    fs::write(&file, "no directory").unwrap();
+    let engine_one = engine(Layers::builder().read_write(&file), |_| {});
+    assert!(!engine_one.cache_problems().is_empty());
+    assert_eq!(run(&Module::new(&engine_one, TEXT).unwrap()), 42);
+    let off = engine(Layers::builder().read_write(dir.path()).mode(Mode::Off), |_| {});
+    let (_, report) = Module::new_reported(&off, TEXT).unwrap();
+    assert_eq!(report.outcome, Outcome::Compiled { miss: Some(Miss::Off) });
+    assert!(entries(dir.path()).is_empty());
+    // An invalid module is the user's error, cache or not, and leaves nothing.
+    let error = Module::new(&with(dir.path()), b"\0asm\x01\0\0\0\x01").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
+    assert!(entries(dir.path()).is_empty());
+}
+
+#[test]
+fn sixteen_threads_compile_a_module_once() {
+    let dir = folder();
+    let text = include_str!("../../fixtures/wat/thousand.wat");
+    let engine = with(dir.path());
+    let barrier = Barrier::new(16);
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                barrier.wait();
+                let module = Module::new(&engine, text).unwrap();
+                assert!(module.get_export("f999").is_some());
+            });
+        }
+    });
+    assert_eq!(engine.compile_count(), 1);
+    assert_eq!(stats(&engine).adds, 1);
+    // Engines of their own share only the directory.
+    let dir = folder();
+    let engines: Vec<_> = (0..8).map(|_| with(dir.path())).collect();
+    let barrier = Barrier::new(8);
+    thread::scope(|scope| {
+        for engine in &engines {
+            scope.spawn(|| {
+                barrier.wait();
+                Module::new(engine, text).unwrap();
+            });
+        }
+    });
+    assert_eq!(engines.iter().map(Engine::compile_count).sum::<u64>(), 1);
+}
+
+/// A module whose `f` returns `first`, a constant near its start, and whose `g` returns `last`, the
+/// end of its data. Nothing else differs, and the length never does: whatever a reader gets of
+/// two of them, if it is a module at all, is one of these.
+fn torn(first: i32, last: i32) -> Vec<u8> {
+    const DATA: usize = 65536;
+    let mut wasm = b"\0asm\x01\0\0\0".to_vec();
+    wasm.extend(b"\x01\x05\x01\x60\0\x01\x7f"); // type 0: (result i32)
+    wasm.extend(b"\x03\x03\x02\0\0");
+    wasm.extend(b"\x05\x03\x01\0\x01"); // a memory of one page
+    wasm.extend(b"\x07\x09\x02\x01f\0\0\x01g\0\x01");
+    wasm.extend(b"\x0a\x14\x02\x08\0\x41"); // i32.const, in five bytes
+    let bits = i64::from(first);
+    wasm.extend([0, 7, 14, 21].map(|shift| (bits >> shift) as u8 | 0x80));
+    wasm.push((bits >> 28) as u8 & 0x7f);
+    wasm.extend(b"\x0b\x09\0\x41\0\x28\x02\xfc\xff\x03\x0b"); // i32.load offset=65532
+    wasm.extend(b"\x0b\x88\x80\x04\x01\0\x41\0\x0b\x80\x80\x04");
+    wasm.resize(wasm.len() + DATA - 4, 0);
+    wasm.extend(last.to_le_bytes());
+    wasm
+}
+
+fn call(module: &Module, name: &str) -> i32 {
+    let mut store = Store::new(module.engine(), ());
+    let instance = Instance::new(&mut store, module, &[]).unwrap();
+    instance.get_typed_func::<(), i32>(&mut store, name).unwrap().call(&mut store, ()).unwrap()
+}
+
+/// Class 15: whatever a file's bytes are while it is being rewritten, no entry's code belongs to
+/// other bytes than those of its digest.
+#[test]
+fn class_15_a_file_that_is_rewritten_meanwhile() {
+    const ROUNDS: u32 = 400;
+    let (dir, work) = (folder(), folder());
+    let path = work.path().join("module.wasm");
+    fs::write(&path, torn(0, 0)).unwrap();
+    let done = AtomicBool::new(false);
+    let (mut loaded, mut wrong) = (0, 0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut n = 1i32;
+            while !done.load(Ordering::Relaxed) {
+                let x = n.wrapping_mul(0x3779_b9a5);
+                if n % 16 == 0 {
+                    // Cut off first, so that a reader may get a part.
+                    fs::write(&path, torn(x, x)).unwrap();
+                } else {
+                    let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+                    file.write_all(&torn(x, x)).unwrap();
+                }
+                n += 1;
+            }
+        });
+        for round in 0..ROUNDS {
+            let engine = with(dir.path());
+            if round % 2 == 0 {
+                // A part of a module is invalid: an error, and no entry.
+                loaded += u32::from(engine.warm_file(&path).is_ok());
+            } else if let Ok(module) = Module::from_file(&engine, &path) {
+                let bytes = torn(call(&module, "f"), call(&module, "g"));
+                wrong += u32::from(sha(&bytes) != module.digest());
+                loaded += 1;
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    let found = entries(dir.path());
+    assert!(loaded >= 200 && found.len() > 50, "{loaded} loaded, {} entries", found.len());
+    let fresh = Engine::default();
+    let mut mixed = 0;
+    for entry in found {
+        let module = crate::raw::deserialize_file(&fresh, &entry).unwrap();
+        let (first, last) = (call(&module, "f"), call(&module, "g"));
+        let digest = sha(&torn(first, last));
+        wrong += u32::from(digest != module.digest());
+        let group = entry.parent().unwrap().file_name().unwrap();
+        assert_eq!(group.to_str(), Some(&*precompile::cache::to_hex(&digest)));
+        mixed += u32::from(first != last);
+    }
+    assert_eq!(wrong, 0);
+    println!("{loaded} loaded, {mixed} entries of mixed bytes");
+}
+
+fn sha(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
