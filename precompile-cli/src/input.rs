@@ -84,13 +84,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     }
     let file = open(path)?;
     let len = file.metadata().map_err(|error| explain(&error))?.len();
-    if len > LIMIT {
-        return Err(too_long());
-    }
-    read_limited(file, len as usize)
+    read_limited(file, usize::try_from(len).unwrap_or(usize::MAX))
 }
 
-/// Opens a regular file. Whatever else has the name is refused, and never waited for.
+/// Opens a regular file that may be a module by its length. Whatever else has the name is refused, and never waited for.
 pub(crate) fn open(path: &Path) -> Result<File, String> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -106,6 +103,9 @@ pub(crate) fn open(path: &Path) -> Result<File, String> {
     }
     if !metadata.is_file() {
         return Err("it is not a regular file; pass a module through a pipe as -".to_string());
+    }
+    if metadata.len() > LIMIT {
+        return Err(too_long());
     }
     Ok(file)
 }

@@ -85,9 +85,11 @@ impl Printer {
         self.word(RED, word, &rest.to_string());
     }
 
-    /// Something that is worth knowing and stops nothing. Never left out.
+    /// Something that is worth knowing and stops nothing.
     pub(crate) fn warning(&self, message: impl fmt::Display) {
-        self.line(&format!("{YELLOW}warning{YELLOW:#}: {}", clean(&message.to_string())));
+        if !self.quiet {
+            warning(message);
+        }
     }
 
     /// More about the line above.
@@ -127,6 +129,11 @@ pub(crate) fn set_color(color: Color) {
 /// `precompile: PATH: MESSAGE` on standard error.
 pub(crate) fn error(path: Option<&Path>, message: impl fmt::Display) {
     print_line(&error_line(path, &message.to_string()));
+}
+
+/// A warning that is never left out.
+pub(crate) fn warning(message: impl fmt::Display) {
+    print_line(&format!("{YELLOW}warning{YELLOW:#}: {}", clean(&message.to_string())));
 }
 
 fn error_line(path: Option<&Path>, message: &str) -> String {

@@ -4,10 +4,10 @@ use super::{CACHE, FAILED, FINE, MISS};
 use crate::input::Input;
 use crate::plan::Variant;
 use crate::report::{self, ErrorRow, MissRow, Printer, SCHEMA_VERSION};
-use precompile::cache::to_hex;
+use precompile::cache::{from_hex, to_hex};
 use precompile::{Engine, ErrorKind, Outcome, Report, Result};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::time::Instant;
 
@@ -88,7 +88,7 @@ pub(crate) fn each(
                     let done = act(job, &bytes);
                     let is_bad = done.as_ref().is_err_and(|error| is_verdict(error.kind()));
                     document.note(Row::new(&path, job, &done));
-                    tell(printer, input, job, &done);
+                    tell(command, printer, input, job, &done);
                     if is_bad {
                         // It is bad for the other processors as well.
                         break;
@@ -113,9 +113,12 @@ fn is_verdict(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Invalid | ErrorKind::Unsupported | ErrorKind::Limit)
 }
 
-fn tell(printer: &Printer, input: &Input, job: &Job, done: &Result<Report>) {
+fn tell(command: &str, printer: &Printer, input: &Input, job: &Job, done: &Result<Report>) {
     let path = input.path.display();
-    let made_for = format!("{} ({})", job.variant.target, job.variant.cpu);
+    let made_for = match job.variant.is_native() {
+        true => format!("{} (native)", job.variant.target),
+        false => format!("{} ({})", job.variant.target, job.variant.cpu),
+    };
     match done {
         Ok(report) => {
             let id = report.id.map(|id| to_hex(&id)[..16].to_string()).unwrap_or_default();
@@ -131,7 +134,8 @@ fn tell(printer: &Printer, input: &Input, job: &Job, done: &Result<Report>) {
                     printer.status("Compiling", line);
                 }
                 Outcome::Missed { miss } => {
-                    printer.notice("Missing", format!("{path} -> {made_for}: {miss}"));
+                    let word = if command == "check" { "Missing" } else { "To compile" };
+                    printer.notice(word, format!("{path} -> {made_for}: {miss}"));
                 }
                 _ => printer.status("Cached", format!("{path} {id} {made_for}")),
             }
@@ -239,7 +243,7 @@ impl Document {
         }
         parts.push(format!("{hits} cached"));
         if self.command != "warm" || missing > 0 {
-            parts.push(format!("{missing} missing"));
+            parts.push(format!("{missing} {}", self.missing_word()));
         }
         parts.push(format!("{failed} failed"));
         let modules = match modules {
@@ -248,9 +252,32 @@ impl Document {
         };
         let mut line = format!("{modules}: {} in {:.2}s", parts.join(", "), self.summary.seconds);
         if let Some(cache) = &self.cache {
-            line += &format!(" · cache {cache} {}", report::size(self.summary.artifact_bytes));
+            line += &format!(" · cache {cache}");
+            if self.summary.artifact_bytes > 0 {
+                line += &format!(" {}", report::size(self.summary.artifact_bytes));
+            }
         }
         printer.status("Finished", line);
+    }
+
+    /// How many entries in a folder are not of this document.
+    pub(crate) fn others(&self, folder: &Path) -> usize {
+        let names = |folder: &Path| -> Vec<String> {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+            names.filter(|name| from_hex(name).is_some()).collect()
+        };
+        let of = |row: &Row| Some((row.digest.clone()?, row.id.clone()?));
+        let ours: HashSet<(String, String)> = self.modules.iter().filter_map(of).collect();
+        let all = names(folder).into_iter().flat_map(|group| {
+            let ids = names(&folder.join(&group));
+            ids.into_iter().map(move |id| (group.clone(), id))
+        });
+        all.filter(|entry| !ours.contains(entry)).count()
+    }
+
+    fn missing_word(&self) -> &'static str {
+        if self.command == "check" { "missing" } else { "to compile" }
     }
 
     /// The exit code.

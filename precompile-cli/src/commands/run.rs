@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Run) -> ExitCode {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         return exit.process_exit_code();
     }
-    report::error(Some(file), explain(&error));
+    report::error(Some(file), explain(&error, file));
     ExitCode::from(match error.kind() {
         ErrorKind::Trap => TRAP,
         ErrorKind::Miss => MISS,
@@ -39,23 +39,25 @@ pub(crate) fn run(args: &Run) -> ExitCode {
     })
 }
 
-/// The chain of messages, and behind it where wasm was.
-fn explain(error: &Error) -> String {
+/// The chain of messages without what is said anyway, and behind it where wasm was.
+fn explain(error: &Error, file: &Path) -> String {
     let trace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
-    let chain = error.chain().filter(|message| trace.as_ref() != Some(message));
+    let prefix = format!("cannot load {}", file.display());
+    let chain = error.chain().filter(|text| trace.as_ref() != Some(text) && *text != prefix);
     let mut text = chain.collect::<Vec<_>>().join(": ");
-    if error.kind() == ErrorKind::Miss {
-        text += "; warm the cache with `precompile FILE`, or run without --require-hit";
-    }
-    for line in trace.iter() {
+    text += match error.kind() {
+        ErrorKind::Miss => "; warm the cache with `precompile FILE`, or run without --require-hit",
+        ErrorKind::Link => "; only functions of wasi_snapshot_preview1 are there to be imported",
+        _ => "",
+    };
+    if let Some(trace) = trace {
         text += "\n";
-        text += line;
+        text += &trace;
     }
     text
 }
 
 fn go(args: &Run, file: &Path, guest: &[&str], printer: &Printer) -> Result<()> {
-    let bytes = input::read(file).map_err(Error::msg)?;
     let mut layers = plan::layers(args.cache_dir.as_deref());
     if args.require_hit {
         layers = layers.mode(Mode::RequireHit);
@@ -66,11 +68,9 @@ fn go(args: &Run, file: &Path, guest: &[&str], printer: &Printer) -> Result<()> 
         args::Load::Copy => Load::Copy,
     });
     let engine = Engine::new(&config)?;
-    let loaded = Module::new_reported(&engine, &bytes);
+    let loaded = load(&engine, file);
     tell_problems(&engine, loaded.as_ref().ok().map(|(_, report)| report), printer);
     let (module, report) = loaded?;
-    // A guest that runs for long should not hold on to what it was made from.
-    drop(bytes);
 
     let start = Instant::now();
     let mut store = Store::new(&engine, context(args, file, guest)?);
@@ -99,6 +99,16 @@ fn go(args: &Run, file: &Path, guest: &[&str], printer: &Printer) -> Result<()> 
             invoke(&mut store, func, guest)
         }
     }
+}
+
+fn load(engine: &Engine, file: &Path) -> Result<(Module, Report)> {
+    if input::is_stdin(file) {
+        let bytes = input::read(file).map_err(Error::msg)?;
+        return Module::new_reported(engine, &bytes);
+    }
+    // Refuses what would be waited for. The engine opens it again, and reads it only if it has to.
+    input::open(file).map_err(Error::msg)?;
+    Module::from_file_reported(engine, file)
 }
 
 /// A cache that does not open changes nothing in a run that hits; who waits for a compiler should

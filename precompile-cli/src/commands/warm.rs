@@ -34,9 +34,9 @@ pub(crate) fn warm(args: &Warm) -> u8 {
         }
     };
     for variant in variants.iter().filter(|variant| variant.is_native()) {
-        printer.warning(format_args!(
-            "--cpu native: code for processors like this host's ({}) only, which only engines \
-             that ask for it look for",
+        report::warning(format_args!(
+            "--cpu native: the code needs what this host's processor has ({}), and is found by \
+             engines that ask for exactly that",
             variant.cpu.features()
         ));
     }
@@ -76,6 +76,16 @@ pub(crate) fn warm(args: &Warm) -> u8 {
         Ok(report)
     });
     document.finish(&printer);
+    if let (Some(out), false) = (&args.out, args.dry_run) {
+        let others = document.others(out);
+        if others > 0 {
+            printer.warning(format_args!(
+                "{} has entries of other inputs or settings as well ({others}); empty it first \
+                 to ship these alone",
+                out.display()
+            ));
+        }
+    }
     match args.format {
         Format::Json => written(report::json(&document), document.code()),
         Format::Text => document.code(),
@@ -86,11 +96,6 @@ pub(crate) fn warm(args: &Warm) -> u8 {
 fn usable(args: &Warm) -> std::result::Result<Vec<Variant>, Usage> {
     if args.inputs.iter().filter(|path| input::is_stdin(path)).count() > 1 {
         return Err(Usage("standard input can be read once: name - once".to_string()));
-    }
-    for dir in [&args.cache_dir, &args.out].into_iter().flatten() {
-        if dir.as_os_str().is_empty() {
-            return Err(Usage("the name of a directory is empty".to_string()));
-        }
     }
     plan::variants(&args.code)
 }

@@ -1,0 +1,11 @@
+//! The command line as a program: what it prints where, how it ends, and what it leaves behind.
+
+mod cache;
+mod check;
+mod damage;
+mod inputs;
+mod out;
+mod programs;
+mod run;
+mod support;
+mod tell;
