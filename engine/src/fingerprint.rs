@@ -106,6 +106,26 @@ impl Fingerprint {
     }
 }
 
+/// The first difference between what `ours` has and what `theirs` (canonical bytes each) have that
+/// is nearest to it: of all pairs, the one that agrees the longest in the order of the fields. Of
+/// equally near ones the first of `ours` counts. `None` where nothing differs.
+pub(crate) fn nearest_difference<'t>(
+    ours: &[Fingerprint],
+    theirs: impl IntoIterator<Item = &'t [u8]>,
+) -> Option<Difference> {
+    let mut nearest: Option<(usize, Difference)> = None;
+    for theirs in theirs {
+        for own in ours {
+            let Some(difference) = own.first_difference(theirs) else { continue };
+            let place = own.fields().iter().position(|field| field.name == difference.field)?;
+            if nearest.as_ref().is_none_or(|(farthest, _)| place > *farthest) {
+                nearest = Some((place, difference));
+            }
+        }
+    }
+    nearest.map(|(_, difference)| difference)
+}
+
 /// The fields of canonical bytes. What is no line `name=value` is left out.
 pub(crate) fn parse(bytes: &[u8]) -> Vec<(&str, &str)> {
     let text = std::str::from_utf8(bytes).unwrap_or_default();

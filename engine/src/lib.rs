@@ -114,11 +114,11 @@ pub use report::{Miss, Outcome, Report};
 pub use trap::Trap;
 pub use wasm::types::{HeapType, RefType, ValType};
 
+#[cfg(feature = "runtime")]
+pub use inspect::{Inspection, inspect};
 /// The cache: layers, keys, entries; see [`Config::cache`].
 #[cfg(feature = "cache")]
 pub use precompile_cache as cache;
-#[cfg(feature = "runtime")]
-pub use inspect::{Inspection, inspect};
 #[cfg(feature = "runtime")]
 pub use runtime::{
     backtrace::{FrameInfo, WasmBacktrace},

@@ -4,7 +4,7 @@ use crate::Engine;
 use crate::Module;
 use crate::compiler::Compiled;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fingerprint::{Fingerprint, ModuleDigest};
+use crate::fingerprint::{Fingerprint, ModuleDigest, nearest_difference};
 use crate::report::{Miss, Outcome, Report};
 use crate::runtime::code::CodeMapping;
 use crate::runtime::vm::doors;
@@ -133,13 +133,8 @@ fn why(
         _ => {}
     }
     let siblings = layers.siblings(&digest.0);
-    let ours = engine.compile_fingerprint();
-    // The nearest is the one whose first difference comes last in the order of the fields.
-    let order: Vec<&str> = ours.fields().iter().map(|field| field.name).collect();
-    let differences =
-        siblings.iter().filter_map(|(_, sibling)| ours.first_difference(&sibling.description));
-    let place = |field: &str| order.iter().position(|name| *name == field);
-    match differences.max_by_key(|difference| place(&difference.field)) {
+    let descriptions = siblings.iter().map(|(_, sibling)| &*sibling.description);
+    match nearest_difference(engine.candidates(), descriptions) {
         Some(difference) => Miss::Differs(difference),
         None => Miss::Absent,
     }

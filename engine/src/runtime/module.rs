@@ -7,7 +7,7 @@ use crate::abi::vmctx::{Counts, Layout};
 use crate::artifact::header::{Corrupt, Header};
 use crate::artifact::read::{Directory, View};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fingerprint::ModuleDigest;
+use crate::fingerprint::{ModuleDigest, nearest_difference};
 use crate::wasm::types::ExternKind;
 use std::collections::HashMap;
 use std::fmt;
@@ -220,14 +220,9 @@ impl Module {
 
 const DAMAGED: &str = "the artifact is damaged: delete it and compile again";
 
-/// Why an artifact with that fingerprint is not for `engine`: the first field that differs from
-/// the nearest of its candidates.
+/// Why an artifact with that fingerprint is not for `engine`.
 fn incompatible(engine: &Engine, fingerprint: &[u8]) -> Error {
-    let mut differences =
-        engine.candidates().iter().filter_map(|c| c.first_difference(fingerprint));
-    // The fields are the same for all candidates but for the CPU level, which is compared after
-    // what is more telling; so the best candidate's difference names it.
-    match differences.next() {
+    match nearest_difference(engine.candidates(), [fingerprint]) {
         Some(difference) => Error::with_kind(ErrorKind::Incompatible, difference),
         None => Error::with_kind(ErrorKind::Incompatible, "its fingerprint has unknown fields"),
     }
