@@ -72,7 +72,7 @@ fn parts_name_what_the_map_says() {
         let Some((_, parts, crates)) = row else {
             panic!("{} is in no part of the map: give it a line in {}", file.path, file!());
         };
-        for path in paths(&file.tokens()) {
+        for path in paths(&file.product()) {
             match resolve(&path, &inside, &exports) {
                 Named::Part(other) => {
                     let word = parts.contains(&"+") && WORDS.contains(&&*other);
@@ -104,7 +104,7 @@ fn the_compiler_the_runtime_and_the_cache_meet_in_few_files() {
     }
     for file in engine().iter().filter(|file| file.path.contains("/runtime/")) {
         let door = file.path == "engine/src/runtime/vm/doors.rs";
-        let named = file.tokens().iter().any(|token| token == "precompile_cache");
+        let named = file.product().iter().any(|token| token == "precompile_cache");
         assert!(door || !named, "{} names the cache", file.path);
     }
 }
@@ -124,7 +124,7 @@ fn some_words_are_not_even_spelled() {
     ];
     for (folder, words) in rules {
         for file in files(folder, &["rs"]).iter().filter(|file| !file.is_test()) {
-            let tokens = file.tokens();
+            let tokens = file.product();
             for (i, token) in tokens.iter().enumerate() {
                 // `config.compile` is a field.
                 if i > 0 && tokens[i - 1] == "." {

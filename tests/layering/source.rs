@@ -36,6 +36,30 @@ impl Source {
         tokens(&self.code())
     }
 
+    /// The tokens without modules that are there for tests only.
+    pub(crate) fn product(&self) -> Vec<String> {
+        let tokens = self.tokens();
+        let mut kept = Vec::with_capacity(tokens.len());
+        let mut i = 0;
+        while i < tokens.len() {
+            let Some(open) = test_module(&tokens[i..]) else {
+                kept.push(tokens[i].clone());
+                i += 1;
+                continue;
+            };
+            i += open;
+            let mut depth = 0;
+            while i < tokens.len() {
+                depth += i32::from(tokens[i] == "{") - i32::from(tokens[i] == "}");
+                i += 1;
+                if depth == 0 {
+                    break;
+                }
+            }
+        }
+        kept
+    }
+
     /// Whether it is there for tests only.
     pub(crate) fn is_test(&self) -> bool {
         let mut parts: Vec<&str> = self.path.split('/').collect();
@@ -152,6 +176,19 @@ fn tokens(code: &str) -> Vec<String> {
     tokens
 }
 
+/// Where the brace of a module is that `tokens` start with the attribute of, if that has it built
+/// for tests only: `#[cfg(test)] mod NAME {`, or with more beside the `test`.
+fn test_module(tokens: &[String]) -> Option<usize> {
+    let is = |i: usize, what: &[&str]| {
+        what.iter().enumerate().all(|(n, w)| tokens.get(i + n).is_some_and(|token| token == w))
+    };
+    let only = is(0, &["#", "[", "cfg", "(", "test"])
+        || is(0, &["#", "[", "cfg", "(", "all", "(", "test"]);
+    let end = tokens.iter().position(|token| token == "]").filter(|_| only)?;
+    // `mod NAME;` is a file of its own.
+    (is(end + 1, &["mod"]) && is(end + 3, &["{"])).then_some(end + 3)
+}
+
 fn is_name(token: &str) -> bool {
     token.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
@@ -223,4 +260,12 @@ fn code_is_told_from_comments_strings_and_paths() {
     assert!(code.starts_with("d b &'h use l::"), "{code}");
     let paths: Vec<String> = paths(&source.tokens()).iter().map(|path| path.join("::")).collect();
     assert_eq!(paths, ["l::m::self", "l::m::n", "l::p", "crate::q::r"]);
+}
+
+#[test]
+fn tests_inside_of_a_file_are_told_from_the_product() {
+    let text = "a; #[cfg(test)] mod h { use b::c; fn d() { e } } f;\
+        #[cfg(all(test, unix))] mod i { j } #[cfg(test)] mod g; #[cfg(unix)] mod k {}";
+    let source = Source { path: String::new(), text: text.into() };
+    assert_eq!(source.product().concat(), "a;f;#[cfg(test)]modg;#[cfg(unix)]modk{}");
 }
