@@ -30,8 +30,9 @@
 //!
 //! Tables are arrays of fixed-width records ([`records`]) that are read where they are mapped:
 //! **loading takes the same time for any number of functions**. So nothing is checked at load
-//! but the header; an index out of a table is checked where it is used, and what does not hold
-//! is [`Corrupt`](read::Corrupt), never a panic or a read outside of the file. Flipped bits
+//! but the header, and what instantiation and listings go through (`check.rs`); any other index
+//! out of a table is checked where it is used, and what does not hold is
+//! [`Corrupt`](header::Corrupt), never a panic or a read outside of the file. Flipped bits
 //! inside of code are found by the digest over the content (`Policy::Full` of the cache) alone.
 //!
 //! # Versions
@@ -41,6 +42,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "runtime")]
+pub(crate) mod check;
 pub(crate) mod const_expr;
 #[cfg(feature = "compile")]
 mod elf;

@@ -15,7 +15,7 @@ use crate::artifact::header::Corrupt;
 use crate::artifact::read::{Expr, Item};
 use crate::artifact::records;
 use crate::error::{Error, ErrorKind, Result};
-use crate::wasm::types::{ConstOp, ExternKind};
+use crate::wasm::types::{ConstOp, ExternKind, RefType, ValType};
 use std::sync::Arc;
 
 /// An instance of a module: its memories, tables and globals, and its functions bound to them.
@@ -67,6 +67,8 @@ pub(crate) struct GlobalSlot {
     pub(crate) handle: Option<usize>,
 }
 
+const CHECKED: &str = "exports were checked when the module was loaded";
+
 fn is_dropped(dropped: &[bool], segment: u32) -> bool {
     dropped.get(segment as usize).copied().unwrap_or(false)
 }
@@ -106,45 +108,62 @@ impl StoreOpaque {
         Ok(data.vm.make_func_ref(slot, type_id, code, module.entry_trampoline(sig)?))
     }
 
-    /// The value of a constant expression, as a raw value: floats as bits, references as wasm
-    /// has them.
-    pub(crate) fn eval(&mut self, instance: usize, expr: Expr<'_>) -> Result<u128> {
-        let mut stack: Vec<u128> = Vec::new();
+    /// The value of a constant expression of type `ty`, as a raw value: floats as bits, references
+    /// as wasm has them. A value of another type is damage: taken for a reference, it would be
+    /// followed.
+    pub(crate) fn eval(&mut self, instance: usize, expr: Expr<'_>, ty: ValType) -> Result<u128> {
+        const DAMAGED: Corrupt = Corrupt("a constant expression");
+        let mut stack: Vec<(ValType, u128)> = Vec::new();
         for op in expr.ops() {
             let op = op?;
-            let mut pop = || stack.pop().ok_or(Corrupt("a constant expression"));
+            let mut pop = |ty: ValType| {
+                stack.pop().filter(|(own, _)| *own == ty).map(|(_, value)| value).ok_or(DAMAGED)
+            };
             let value = match op {
-                ConstOp::I32Const(x) => u128::from(x as u32),
-                ConstOp::I64Const(x) => u128::from(x as u64),
-                ConstOp::F32Const(x) => x.into(),
-                ConstOp::F64Const(x) => x.into(),
-                ConstOp::V128Const(x) => x,
+                ConstOp::I32Const(x) => (ValType::I32, u128::from(x as u32)),
+                ConstOp::I64Const(x) => (ValType::I64, u128::from(x as u64)),
+                ConstOp::F32Const(x) => (ValType::F32, x.into()),
+                ConstOp::F64Const(x) => (ValType::F64, x.into()),
+                ConstOp::V128Const(x) => (ValType::V128, x),
                 ConstOp::GlobalGet(index) => {
-                    let globals = &self.instances[instance].globals;
-                    let slot = globals.get(index as usize).ok_or(Corrupt("a global's index"))?;
-                    slot.cell.get().as_u128()
+                    let data = &self.instances[instance];
+                    let slot = data.globals.get(index as usize);
+                    let slot = slot.ok_or(Corrupt("a global's index"))?;
+                    let (decl, _) = data.module.view().global(index)?;
+                    (decl.content, slot.cell.get().as_u128())
                 }
-                ConstOp::RefNull(_) => 0,
+                ConstOp::RefNull(heap) => (ValType::Ref(RefType::new(true, heap)), 0),
                 ConstOp::RefFunc(func) => {
-                    FuncRef::to_raw(Some(self.func_ref(instance, func)?)).into()
+                    let func = self.func_ref(instance, func)?;
+                    (ValType::FUNCREF, FuncRef::to_raw(Some(func)).into())
                 }
-                ConstOp::I32Add => u128::from((pop()? as u32).wrapping_add(pop()? as u32)),
-                ConstOp::I32Mul => u128::from((pop()? as u32).wrapping_mul(pop()? as u32)),
-                ConstOp::I64Add => u128::from((pop()? as u64).wrapping_add(pop()? as u64)),
-                ConstOp::I64Mul => u128::from((pop()? as u64).wrapping_mul(pop()? as u64)),
-                ConstOp::I32Sub => {
-                    let right = pop()? as u32;
-                    u128::from((pop()? as u32).wrapping_sub(right))
+                ConstOp::I32Add | ConstOp::I32Sub | ConstOp::I32Mul => {
+                    let (right, left) = (pop(ValType::I32)? as u32, pop(ValType::I32)? as u32);
+                    let result = match op {
+                        ConstOp::I32Add => left.wrapping_add(right),
+                        ConstOp::I32Sub => left.wrapping_sub(right),
+                        _ => left.wrapping_mul(right),
+                    };
+                    (ValType::I32, result.into())
                 }
-                ConstOp::I64Sub => {
-                    let right = pop()? as u64;
-                    u128::from((pop()? as u64).wrapping_sub(right))
+                ConstOp::I64Add | ConstOp::I64Sub | ConstOp::I64Mul => {
+                    let (right, left) = (pop(ValType::I64)? as u64, pop(ValType::I64)? as u64);
+                    let result = match op {
+                        ConstOp::I64Add => left.wrapping_add(right),
+                        ConstOp::I64Sub => left.wrapping_sub(right),
+                        _ => left.wrapping_mul(right),
+                    };
+                    (ValType::I64, result.into())
                 }
             };
             stack.push(value);
         }
-        let value = stack.pop().ok_or(Corrupt("a constant expression"))?;
-        Ok(value)
+        let (own, value) = stack.pop().ok_or(DAMAGED)?;
+        let same = match (own, ty) {
+            (ValType::Ref(own), ValType::Ref(ty)) => own.heap_type() == ty.heap_type(),
+            (own, ty) => own == ty,
+        };
+        if same { Ok(value) } else { Err(DAMAGED.into()) }
     }
 
     /// `table.init`, of tables and segments of an instance.
@@ -167,11 +186,15 @@ impl StoreOpaque {
         let oob = || Trap::TableOutOfBounds;
         from.checked_add(len).filter(|end| *end <= available).ok_or_else(oob)?;
         to.checked_add(len).filter(|end| *end <= self.tables[table].len()).ok_or_else(oob)?;
+        let ty = ValType::Ref(self.tables[table].decl.element);
         for i in 0..len {
             let value = match items.get(from + i)? {
                 Item::Function(None) => 0,
+                Item::Function(Some(_)) if ty != ValType::FUNCREF => {
+                    return Err(Corrupt("an element segment's type").into());
+                }
                 Item::Function(Some(func)) => FuncRef::to_raw(Some(self.func_ref(instance, func)?)),
-                Item::Expression(expr) => self.eval(instance, expr)? as u64,
+                Item::Expression(expr) => self.eval(instance, expr, ty)? as u64,
             };
             self.table_set(table, to + i, value)?;
         }
@@ -308,14 +331,14 @@ impl Instance {
         let values: Vec<_> = values
             .into_iter()
             .map(|export| {
-                let (kind, export) = export.expect("the artifact is damaged");
-                store.external(index, kind, export).expect("the artifact is damaged")
+                let (kind, export) = export.expect(CHECKED);
+                store.external(index, kind, export).expect(CHECKED)
             })
             .collect();
         let module = &store.instances[index].module;
         values.into_iter().enumerate().map(move |(i, value)| {
             let name = module.view().export(i as u32).map(|(name, ..)| name);
-            Export::new(name.expect("read above"), value)
+            Export::new(name.expect(CHECKED), value)
         })
     }
 

@@ -18,7 +18,7 @@ use crate::Features;
 use crate::artifact::header::Corrupt;
 use crate::artifact::records;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::wasm::types::ExternKind;
+use crate::wasm::types::{ExternKind, ValType};
 use std::sync::Arc;
 
 /// What an import is bound to.
@@ -227,8 +227,8 @@ fn allocate(store: &mut StoreOpaque, module: &Module, imports: &[Import]) -> Res
 fn initialize(store: &mut StoreOpaque, instance: usize, module: &Module) -> Result<()> {
     let (view, counts) = (module.view(), module.counts());
     for defined in 0..counts.defined_globals {
-        let (_, init) = view.global(counts.imported_globals + defined)?;
-        let value = store.eval(instance, init)?;
+        let (decl, init) = view.global(counts.imported_globals + defined)?;
+        let value = store.eval(instance, init, decl.content)?;
         let slot = (counts.imported_globals + defined) as usize;
         store.instances[instance].globals[slot].cell.set(ValRaw::from_u128(value));
     }
@@ -237,7 +237,7 @@ fn initialize(store: &mut StoreOpaque, instance: usize, module: &Module) -> Resu
         let (decl, record) = view.table(index)?;
         let init = view.expr(record.init)?;
         if !init.is_empty() {
-            let value = store.eval(instance, init)? as u64;
+            let value = store.eval(instance, init, ValType::Ref(decl.element))? as u64;
             let table = store.instances[instance].tables[index as usize];
             store.table_fill(table, 0, value, decl.min)?;
         }
@@ -250,7 +250,7 @@ fn initialize(store: &mut StoreOpaque, instance: usize, module: &Module) -> Resu
         if element.mode.get() != records::ACTIVE {
             continue;
         }
-        let start = offset(store, instance, element.offset, module)?;
+        let start = element_offset(store, instance, element)?;
         let len = view.items(element)?.len();
         store.table_init(instance, (element.table.get(), start), (segment, 0), len)?;
         store.drop_element(instance, segment);
@@ -260,7 +260,7 @@ fn initialize(store: &mut StoreOpaque, instance: usize, module: &Module) -> Resu
         if record.mode.get() != records::ACTIVE {
             continue;
         }
-        let start = offset(store, instance, record.offset, module)?;
+        let start = data_offset(store, instance, record)?;
         let len = bytes.len() as u64;
         store.memory_init(instance, (record.memory.get(), start), (segment, 0), len)?;
         store.drop_data(instance, segment);
@@ -287,7 +287,7 @@ fn check_segments(store: &mut StoreOpaque, instance: usize, module: &Module) -> 
     for segment in 0..view.element_count() {
         let element = view.element(segment)?;
         if element.mode.get() == records::ACTIVE {
-            let start = offset(store, instance, element.offset, module)?;
+            let start = element_offset(store, instance, element)?;
             let tables = &store.instances[instance].tables;
             let table = tables.get(element.table.get() as usize);
             let size = store.tables[*table.ok_or(Corrupt("a table's index"))?].len();
@@ -297,7 +297,7 @@ fn check_segments(store: &mut StoreOpaque, instance: usize, module: &Module) -> 
     for segment in 0..view.data_count() {
         let (record, bytes) = view.data(segment)?;
         if record.mode.get() == records::ACTIVE {
-            let start = offset(store, instance, record.offset, module)?;
+            let start = data_offset(store, instance, record)?;
             let memories = &store.instances[instance].memories;
             let memory = memories.get(record.memory.get() as usize);
             let memory = *memory.ok_or(Corrupt("a memory's index"))?;
@@ -308,12 +308,31 @@ fn check_segments(store: &mut StoreOpaque, instance: usize, module: &Module) -> 
     Ok(())
 }
 
-/// The value of an active segment's offset.
+/// Where in its table an active segment starts.
+fn element_offset(
+    store: &mut StoreOpaque,
+    instance: usize,
+    element: &records::Element,
+) -> Result<u64> {
+    let data = &store.instances[instance];
+    let (decl, _) = data.module.view().table(element.table.get())?;
+    offset(store, instance, element.offset, decl.table64)
+}
+
+/// Where in its memory an active segment starts.
+fn data_offset(store: &mut StoreOpaque, instance: usize, record: &records::Data) -> Result<u64> {
+    let data = &store.instances[instance];
+    let (decl, _) = data.module.view().memory(record.memory.get())?;
+    offset(store, instance, record.offset, decl.memory64)
+}
+
 fn offset(
     store: &mut StoreOpaque,
     instance: usize,
     piece: records::Piece,
-    module: &Module,
+    is_64: bool,
 ) -> Result<u64> {
-    Ok(store.eval(instance, module.view().expr(piece)?)? as u64)
+    let module = store.instances[instance].module.clone();
+    let ty = if is_64 { ValType::I64 } else { ValType::I32 };
+    Ok(store.eval(instance, module.view().expr(piece)?, ty)? as u64)
 }

@@ -4,6 +4,7 @@ use super::code::CodeMapping;
 use super::types::*;
 use crate::Engine;
 use crate::abi::vmctx::{Counts, Layout};
+use crate::artifact::check;
 use crate::artifact::header::{Corrupt, Header};
 use crate::artifact::read::{Directory, View};
 use crate::error::{Error, ErrorKind, Result};
@@ -62,7 +63,8 @@ impl Loaded {
 impl Module {
     /// Loads the artifact in `mapping`.
     ///
-    /// Takes a time that depends on the number of signatures, not of functions.
+    /// Takes a time that depends on the number of signatures, imports and exports, not of
+    /// functions.
     ///
     /// # Errors
     /// If the artifact is damaged, or was made for other settings than this engine runs.
@@ -87,6 +89,7 @@ impl Module {
         let (start, digest) = (header.start(), ModuleDigest(header.module));
         let directory = Directory::new(header);
         let view = View::new(mapping.bytes(), &directory);
+        check::tables(&view, &counts, start)?;
         let type_ids = (0..view.signature_count())
             .map(|sig| engine.types().intern(&view.signature(sig)?))
             .collect::<Result<_>>()?;
@@ -114,24 +117,18 @@ impl Module {
     }
 
     /// What it imports, in the module's order.
-    ///
-    /// # Panics
-    /// If the artifact is damaged.
     pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportType<'_>> + '_ {
         (0..self.view().import_count()).map(|i| {
-            let (module, name, kind, index) = self.view().import(i).expect(DAMAGED);
-            ImportType { module, name, ty: self.extern_type(kind, index).expect(DAMAGED) }
+            let (module, name, kind, index) = self.view().import(i).expect(CHECKED);
+            ImportType { module, name, ty: self.extern_type(kind, index).expect(CHECKED) }
         })
     }
 
     /// What it exports, in the module's order.
-    ///
-    /// # Panics
-    /// If the artifact is damaged.
     pub fn exports(&self) -> impl ExactSizeIterator<Item = ExportType<'_>> + '_ {
         (0..self.view().export_count()).map(|i| {
-            let (name, kind, index) = self.view().export(i).expect(DAMAGED);
-            ExportType { name, ty: self.extern_type(kind, index).expect(DAMAGED) }
+            let (name, kind, index) = self.view().export(i).expect(CHECKED);
+            ExportType { name, ty: self.extern_type(kind, index).expect(CHECKED) }
         })
     }
 
@@ -218,7 +215,7 @@ impl Module {
     }
 }
 
-const DAMAGED: &str = "the artifact is damaged: delete it and compile again";
+const CHECKED: &str = "imports and exports were checked when the module was loaded";
 
 /// Why an artifact with that fingerprint is not for `engine`.
 fn incompatible(engine: &Engine, fingerprint: &[u8]) -> Error {
