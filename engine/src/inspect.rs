@@ -94,3 +94,32 @@ fn type_of(view: &View<'_>, kind: ExternKind, index: u32) -> Result<String> {
     };
     Ok(ty.to_string())
 }
+
+#[cfg(all(test, feature = "compile"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_is_an_error_at_worst() {
+        let text = r#"(module
+            (import "a" "f" (func (param i32 f64) (result externref)))
+            (import "a" "t" (table 1 2 funcref)) (import "a" "g" (global (mut i64)))
+            (memory (export "memory") 1) (data (i32.const 8) "data")
+            (func (export "run") (result i32) (i32.const 1)))"#;
+        let module = wat::parse_str(text).unwrap();
+        let artifact = crate::Engine::default().precompile_module(&module).unwrap();
+        let found = inspect(&artifact).unwrap();
+        assert_eq!((found.functions, found.imports.len(), found.exports.len()), (2, 3, 2));
+        assert_eq!(found.imports[2].2, "mutable global of i64");
+        assert_eq!(inspect(&[&artifact[..], b"a trailer"].concat()).unwrap().len, found.len);
+        for at in 0..artifact.len() {
+            // Whatever it says then, it says so without a panic.
+            for bits in [0x01, 0x80, 0xff] {
+                let mut damaged = artifact.clone();
+                damaged[at] ^= bits;
+                _ = inspect(&damaged);
+            }
+            assert!(inspect(&artifact[..at]).is_err());
+        }
+    }
+}

@@ -122,7 +122,8 @@ fn too_long() -> String {
 }
 
 fn missing(path: &Path, error: &io::Error) -> String {
-    const COMMANDS: [&str; 6] = ["run", "check", "inspect", "settings", "completions", "man"];
+    const COMMANDS: [&str; 7] =
+        ["run", "check", "inspect", "settings", "completions", "man", "help"];
     let is_command = COMMANDS.iter().any(|name| path.as_os_str() == OsStr::new(name));
     match error.kind() {
         io::ErrorKind::NotFound if is_command => {

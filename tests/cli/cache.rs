@@ -147,3 +147,18 @@ fn a_dry_run_writes_nothing() {
     assert_eq!(tree(&world.path("cache")), before);
     assert!(!world.path("out").exists());
 }
+
+#[test]
+fn an_entry_that_cannot_be_written_is_a_failure_of_the_cache() {
+    let world = World::new();
+    world.warm(&program("hello"));
+    let entry = world.entries("cache").remove(0);
+    // Others may write to the module's folder, so that nothing there is used or added.
+    set_mode(entry.parent().unwrap(), 0o777);
+    let args = ["--cache-dir", &world.arg("cache"), &hello()];
+    let ended = world.run(&args);
+    ended.expect(3, &["not cached: ", "untrusted", "1 compiled, 0 cached, 0 failed"]);
+    let run = world.run(&["run", "--cache-dir", &world.arg("cache"), &hello()]);
+    run.expect(0, &["warning: not cached: "]);
+    assert!(run.text().starts_with("hello"));
+}

@@ -81,7 +81,7 @@ pub(crate) fn each(
     printer.progress(inputs.len() as u64);
     for input in inputs {
         let path = input.path.display().to_string();
-        printer.step(&path);
+        printer.step(&input.path.file_name().unwrap_or_default().to_string_lossy());
         match input.read() {
             Ok(bytes) => {
                 for job in jobs {
@@ -146,10 +146,21 @@ fn tell(command: &str, printer: &Printer, input: &Input, job: &Job, done: &Resul
             }
         }
         Err(error) if is_verdict(error.kind()) => {
-            printer.failure("Invalid", format!("{path} {error:#}"));
+            printer.failure("Invalid", format!("{path} {}", cut(&format!("{error:#}"))));
         }
         Err(error) => printer.error(&input.path, format_args!("{error:#}")),
     }
+}
+
+/// A message with its lines cut to what a log can take: one about text quotes the line, which may
+/// be the whole module.
+fn cut(message: &str) -> String {
+    const LIMIT: usize = 200;
+    let lines = message.split('\n').map(|line| match line.char_indices().nth(LIMIT) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_string(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 impl Row {
