@@ -6,7 +6,7 @@
 //! | `plan` | what it means: settings, and which cache |
 //! | `input` | which files are meant, and what is in them |
 //! | `commands` | one file a command |
-//! | `report` | what people and tools are told |
+//! | `report`, `rows` | what people are told, and what tools are |
 //!
 //! Standard output is data only; all else goes to standard error.
 
@@ -17,6 +17,7 @@ mod commands;
 mod input;
 mod plan;
 mod report;
+mod rows;
 
 use args::{Cli, Command};
 use clap::Parser;

@@ -3,7 +3,7 @@
 use crate::args::{Color, Output};
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use precompile::{ErrorKind, Miss, ModuleError, Outcome, Report};
+use precompile::{Outcome, Report};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
@@ -224,69 +224,6 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         Outcome::Missed { miss } => format!("missed ({}): {miss}", miss.as_str()),
         Outcome::Loaded => "in use already".to_string(),
         _ => "nothing happened".to_string(),
-    }
-}
-
-/// Why something missed, for tools.
-#[derive(Debug, Serialize)]
-pub(crate) struct MissRow {
-    reason: &'static str,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expected: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    found: Option<String>,
-}
-
-impl From<&Miss> for MissRow {
-    fn from(miss: &Miss) -> MissRow {
-        let difference = match miss {
-            Miss::Differs(difference) => Some(difference.clone()),
-            _ => None,
-        };
-        let (field, expected, found) = match difference {
-            Some(difference) => {
-                (Some(difference.field), Some(difference.expected), Some(difference.found))
-            }
-            None => (None, None, None),
-        };
-        MissRow { reason: miss.as_str(), message: miss.to_string(), field, expected, found }
-    }
-}
-
-/// What went wrong with an input, for tools.
-#[derive(Debug, Serialize)]
-pub(crate) struct ErrorRow {
-    kind: &'static str,
-    message: String,
-    offset: Option<u64>,
-}
-
-impl ErrorRow {
-    /// The file could not be read.
-    pub(crate) fn input(message: &str) -> ErrorRow {
-        ErrorRow { kind: "input", message: message.to_string(), offset: None }
-    }
-}
-
-impl From<&precompile::Error> for ErrorRow {
-    fn from(error: &precompile::Error) -> ErrorRow {
-        let kind = match error.kind() {
-            ErrorKind::Invalid => "invalid",
-            ErrorKind::Unsupported => "unsupported",
-            ErrorKind::Limit => "limit",
-            ErrorKind::Config => "config",
-            ErrorKind::Incompatible => "incompatible",
-            ErrorKind::Corrupt => "corrupt",
-            ErrorKind::Miss => "miss",
-            ErrorKind::Io => "io",
-            ErrorKind::Bug => "bug",
-            _ => "other",
-        };
-        let offset = error.downcast_ref::<ModuleError>().and_then(ModuleError::offset);
-        ErrorRow { kind, message: format!("{error:#}"), offset }
     }
 }
 
