@@ -41,8 +41,7 @@ impl TableData {
         definition: Definition,
         image: Option<(usize, u32)>,
     ) -> Result<Self> {
-        check(&decl)?;
-        let elements = Elements::new(decl.min, element_size(decl.element), definition);
+        let elements = elements(&decl, definition)?;
         Ok(TableData { decl, elements, image, _own: None })
     }
 
@@ -64,12 +63,16 @@ impl TableData {
     }
 }
 
-fn check(decl: &TableDecl) -> Result<()> {
-    if decl.min > MAX_TABLE {
-        let message = format!("a table of {} elements: the most is {MAX_TABLE}", decl.min);
+/// The elements that a table starts with, all 0.
+fn elements(decl: &TableDecl, definition: Definition) -> Result<Elements> {
+    let min = decl.min;
+    if min > MAX_TABLE {
+        let message = format!("a table of {min} elements: the most is {MAX_TABLE}");
         return Err(Error::with_kind(ErrorKind::Limit, message));
     }
-    Ok(())
+    Elements::new(min, element_size(decl.element), definition).ok_or_else(|| {
+        Error::with_kind(ErrorKind::Limit, format!("no memory for a table of {min} elements"))
+    })
 }
 
 /// Bulk operations, by the table's index in the store. References are as wasm has them: pointers
@@ -116,7 +119,7 @@ impl StoreOpaque {
         if len > data.decl.max.unwrap_or(u64::MAX).min(MAX_TABLE) {
             return None;
         }
-        data.elements.grow(len);
+        data.elements.grow(len)?;
         let raw = data.encode(value);
         for index in old..len {
             data.elements.set(index, raw);
@@ -180,10 +183,9 @@ impl Table {
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Table> {
         let mut store = store.as_context_mut();
         let store = store.opaque_mut();
-        check(&ty.0)?;
         let value = reference(init, ty.element(), store)?;
         let mut own = OwnCell::new();
-        let elements = Elements::new(ty.0.min, element_size(ty.element()), own.definition());
+        let elements = elements(&ty.0, own.definition())?;
         let data = TableData { decl: ty.0, elements, image: None, _own: Some(own) };
         store.tables.push(data);
         let index = store.tables.len() - 1;

@@ -4,7 +4,8 @@
 //! was not initialised, then the pointer with bit 0 set. In other tables it is a 32-bit handle.
 
 use super::instance::Definition;
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use crate::abi::memory_plan::MAX_TABLE;
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
 /// The elements of a table, as raw values: in a table of functions with the bit, else handles.
@@ -38,22 +39,23 @@ fn layout(capacity: u64, size: usize) -> Layout {
     Layout::from_size_align(capacity as usize * size, 8).expect("tables are below their limit")
 }
 
-fn allocate(capacity: u64, size: usize) -> NonNull<u8> {
+/// `None` where the memory is not there: wasm asks for it, so that must not end the process.
+fn allocate(capacity: u64, size: usize) -> Option<NonNull<u8>> {
     if capacity == 0 {
-        return NonNull::<u64>::dangling().cast();
+        return Some(NonNull::<u64>::dangling().cast());
     }
-    let layout = layout(capacity, size);
     // SAFETY: the size is not zero.
-    NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
+    NonNull::new(unsafe { alloc_zeroed(layout(capacity, size)) })
 }
 
 impl Elements {
     /// `len` zero elements, `size` bytes each (8 or 4), which `definition` will show to code.
-    /// `len` is at most `MAX_TABLE`.
-    pub(crate) fn new(len: u64, size: usize, definition: Definition) -> Self {
-        let elements = Elements { base: allocate(len, size), len, capacity: len, size, definition };
+    /// `len` is at most `MAX_TABLE`. `None` if there is no memory for them.
+    pub(crate) fn new(len: u64, size: usize, definition: Definition) -> Option<Self> {
+        let base = allocate(len, size)?;
+        let elements = Elements { base, len, capacity: len, size, definition };
         elements.publish();
-        elements
+        Some(elements)
     }
 
     fn publish(&self) {
@@ -105,12 +107,16 @@ impl Elements {
     }
 
     /// Grows to `len` elements, the new ones zero. `len` is at most `MAX_TABLE` and not less than
-    /// now.
-    pub(crate) fn grow(&mut self, len: u64) {
+    /// now. `None`, and nothing changes, if there is no memory for them.
+    pub(crate) fn grow(&mut self, len: u64) -> Option<()> {
         assert!(len >= self.len);
         if len > self.capacity {
-            let capacity = len.max(self.capacity * 2).max(8);
-            let base = allocate(capacity, self.size);
+            let mut capacity = len.max((self.capacity * 2).min(MAX_TABLE)).max(8);
+            let base = allocate(capacity, self.size).or_else(|| {
+                // Perhaps there is enough for what is asked for now.
+                capacity = len;
+                allocate(capacity, self.size)
+            })?;
             // SAFETY: both blocks hold `self.len` elements, and they are different blocks.
             unsafe { base.copy_from_nonoverlapping(self.base, self.len as usize * self.size) };
             if self.capacity > 0 {
@@ -121,5 +127,6 @@ impl Elements {
         }
         self.len = len;
         self.publish();
+        Some(())
     }
 }
