@@ -15,6 +15,7 @@ use super::traps::{Fault, Landing};
 use super::unwind::{Backtrace, Segment, Trace};
 use super::vmctx::{EntryFn, ValRaw, VmCtx, VmFuncRef, VmStore};
 use super::{arch, sys};
+use crate::runtime::backtrace::WasmBacktrace;
 use crate::{Error, ErrorKind, Result, Trap};
 use std::any::Any;
 use std::cell::Cell;
@@ -316,8 +317,20 @@ fn unwound(exec: *mut Execution, raise: Raise) -> Unwound {
 /// # Safety
 /// `exec` is alive and this thread's, and wasm of it was left by a trampoline on record.
 pub(crate) unsafe fn set_pending(exec: *mut Execution, raise: Raise) {
-    // SAFETY: as the caller says.
-    unsafe { trace_wasm(exec, None) };
+    let traced = match &raise {
+        Raise::Trap(_) => false,
+        Raise::Error(error) => error.is::<WasmBacktrace>(),
+        Raise::Panic(_) => true,
+    };
+    if traced {
+        // What comes from an inner activation keeps the backtrace of there. A walk for each that it
+        // comes through would take a time that is the square of their number.
+        // SAFETY: as the caller says; the reference ends here.
+        unsafe { look(exec) }.trace.restart(None);
+    } else {
+        // SAFETY: as the caller says.
+        unsafe { trace_wasm(exec, None) };
+    }
     // SAFETY: as above.
     unsafe { look(exec) }.pending = Some(raise);
 }
