@@ -135,12 +135,47 @@ fn class_6_the_hosts_own_stack_overflow() {
     assert!(message.contains("overflowed its stack"), "{message}");
 }
 
-/// A handler of another part of the program that takes the signal over later and chains to ours.
+/// A program whose code or data comes from a file that was cut off.
+const LARGE: &str = r#"(module (memory 2) (data (i32.const 0) "first") (data (i32.const 70000) "last")
+    (func (export "run") (result i32)
+        (i32.add (i32.load (i32.const 0)) (i32.load (i32.const 70000)))))"#;
+
+/// Loads `LARGE` from a file, cuts the file off, and runs what was loaded.
+fn run_truncated(load: Load) -> Result<i32> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("entry");
+    let mut config = Config::new();
+    config.load(load);
+    let engine = Engine::new(&config).unwrap();
+    std::fs::write(&path, engine.precompile_module(LARGE.as_bytes()).unwrap()).unwrap();
+    let module = raw::deserialize_file(&engine, &path).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let mut store = Store::new(&engine, ());
+    let instance = Instance::new(&mut store, &module, &[])?;
+    let run = instance.get_typed_func::<(), i32>(&mut store, "run")?;
+    file.set_len(4096).unwrap();
+    raw::no_core();
+    run.call(&mut store, ())
+}
+
 #[test]
-fn class_6_wasm_traps_in_a_child_too() {
+fn class_6_a_mapped_entry_that_is_cut_off_is_named() {
     if is_child() {
-        used(|| ());
+        let _ = run_truncated(Load::Map);
         return;
     }
-    passed(&run("signals::class_6_wasm_traps_in_a_child_too"));
+    let output = run("signals::class_6_a_mapped_entry_that_is_cut_off_is_named");
+    died_of(&output, libc::SIGABRT);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("entry` was shortened"), "{message}");
+}
+
+#[test]
+fn class_6_a_copied_entry_that_is_cut_off_runs_on() {
+    if is_child() {
+        let sum = i32::from_le_bytes(*b"firs").wrapping_add(i32::from_le_bytes(*b"last"));
+        assert_eq!(run_truncated(Load::Copy).unwrap(), sum);
+        return;
+    }
+    passed(&run("signals::class_6_a_copied_entry_that_is_cut_off_runs_on"));
 }

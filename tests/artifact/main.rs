@@ -1,1 +1,6 @@
-//! Artifacts: damaged ones, those of others, and what tools make of them.
+//! Artifacts: damaged ones, those made for others, and what tools make of them.
+
+mod damage;
+mod raw;
+mod refuse;
+mod tools;
