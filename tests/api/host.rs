@@ -8,6 +8,7 @@ fn closures_of_many_parameters_and_results() {
     let mut store = Store::new(&engine(), ());
     type F = Option<Func>;
     type X = Option<Rooted<ExternRef>>;
+    type Reversed = (X, F, V128, f64, f32, i64, i32, X, F, V128, f64, f32, u64, i64, u32, i32);
     #[expect(clippy::too_many_arguments, reason = "that is the point")]
     fn all(
         a: i32,
@@ -26,7 +27,7 @@ fn closures_of_many_parameters_and_results() {
         n: V128,
         o: F,
         p: X,
-    ) -> (X, F, V128, f64, f32, i64, i32, X, F, V128, f64, f32, u64, i64, u32, i32) {
+    ) -> Reversed {
         (p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a)
     }
     let func = Func::wrap(&mut store, all);
@@ -51,7 +52,7 @@ fn closures_of_many_parameters_and_results() {
         let typed = instance
             .get_typed_func::<
                 (i32, u32, i64, u64, f32, f64, V128, F, X, i32, i64, f32, f64, V128, F, X),
-                (X, F, V128, f64, f32, i64, i32, X, F, V128, f64, f32, u64, i64, u32, i32),
+                Reversed,
             >(&mut store, name)
             .unwrap();
         let got = typed
