@@ -55,6 +55,10 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// Checks `config`.
     ///
+    /// The first engine of a process that can run code installs handlers for the signals that
+    /// traps are made of; other faults go on to the handlers that were there before. They stay: a
+    /// shared library that has the engine inside must not be unloaded.
+    ///
     /// # Errors
     /// If a setting cannot be, alone or with the others, or the host is not supported.
     pub fn new(config: &Config) -> Result<Engine> {

@@ -10,6 +10,7 @@ mod host;
 mod memories;
 mod panics;
 mod raw;
+mod resources;
 mod rewrite;
 mod signals;
 mod stack;

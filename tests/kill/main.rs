@@ -76,7 +76,11 @@ fn two_hundred_kills_hurt_nobody() {
         thread::sleep(moment);
         child.kill().unwrap();
         let status = child.wait().unwrap();
-        if status.success() { finished += 1 } else { killed += 1 }
+        if status.success() {
+            finished += 1
+        } else {
+            killed += 1
+        }
         if let Some(which) = served(&cache, bytes) {
             assert_eq!(which, number as i32, "round {round}: served the code of another module");
             // Start over, so that the next rounds write again.

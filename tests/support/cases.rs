@@ -89,9 +89,10 @@ impl Case {
         let differs = |what: &str| {
             Err(Difference(format!("{}: {what} differs\n{told}", self.folder.display())))
         };
-        let exit: i32 = self.lines("exit").first().map_or(0, |line| {
-            line.trim().parse().expect("the recorded exit code is a number")
-        });
+        let exit: i32 = self
+            .lines("exit")
+            .first()
+            .map_or(0, |line| line.trim().parse().expect("the recorded exit code is a number"));
         if output.status.code() != Some(exit) {
             return differs(&format!("exit code (recorded {exit}, now {:?})", output.status));
         }

@@ -38,6 +38,9 @@ pub(crate) const EXPLICIT_GUARD: u64 = 64 << 10;
 pub(crate) const MAX_MEMORY32: u64 = 4 << 30;
 /// Largest table in elements, whatever it declares.
 pub(crate) const MAX_TABLE: u64 = 10_000_000;
+/// Most elements of all tables of a store together: a module may declare a hundred thousand
+/// tables, and each element takes up to eight bytes of the host's memory.
+pub(crate) const MAX_TABLES: u64 = 50_000_000;
 
 const _: () = assert!(
     u32::MAX as u64 + u32::MAX as u64 + 16 <= GUARD_RESERVATION + GUARD_AFTER,

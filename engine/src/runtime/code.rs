@@ -153,7 +153,12 @@ impl CodeMapping {
     ) -> Arc<CodeMapping> {
         // The registry makes pointers of addresses again.
         mapping.base().expose_provenance();
-        let code = Arc::new(CodeMapping { mapping, len, places, file, name: name.into() });
+        let mut code = CodeMapping { mapping, len, places, file, name: name.into() };
+        // Only images are mapped later; a process has few descriptors, and may have many modules.
+        if place(code.header(), Section::Images).is_none_or(|images| images.is_empty()) {
+            code.file = None;
+        }
+        let code = Arc::new(code);
         registry::register(&code);
         code
     }

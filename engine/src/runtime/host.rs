@@ -1,7 +1,7 @@
 //! Functions of the host.
 
 use super::func::Caller;
-use super::types::FuncType;
+use super::types::{FuncType, TypeIds};
 use super::vm::host::HostCode;
 use super::vm::vmctx::{ValRaw, VmHostFunc};
 use crate::Engine;
@@ -10,7 +10,7 @@ use crate::error::Result;
 /// A function of the host, of no store in particular.
 pub struct HostFunc {
     ty: FuncType,
-    type_id: u32,
+    type_ids: TypeIds,
     code: HostCode,
 }
 
@@ -22,8 +22,8 @@ impl HostFunc {
         ty: FuncType,
         call: impl Fn(Caller<'_, T>, &mut [ValRaw]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<Self> {
-        let type_id = engine.types().intern(&ty.0)?;
-        Ok(HostFunc { ty, type_id, code: HostCode::new(call) })
+        let type_ids = TypeIds::new(engine, std::iter::once(Ok((*ty.0).clone())))?;
+        Ok(HostFunc { ty, type_ids, code: HostCode::new(call) })
     }
 
     pub(crate) fn ty(&self) -> &FuncType {
@@ -31,7 +31,7 @@ impl HostFunc {
     }
 
     pub(crate) fn type_id(&self) -> u32 {
-        self.type_id
+        self.type_ids.ids()[0]
     }
 
     pub(crate) fn vm(&self) -> &VmHostFunc {

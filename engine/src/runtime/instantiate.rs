@@ -126,11 +126,16 @@ pub(crate) fn instantiate(
     store.check_engine(module.engine())?;
     check_imports(store, module, imports)?;
     store.add_module(module)?;
-    let instance = allocate(store, module, imports)?;
+    let (memories, tables) = (store.memories.len(), store.tables.len());
+    let instance = allocate(store, module, imports).inspect_err(|_| {
+        // What was made so far is defined in a vmctx that is gone.
+        store.forget_memories_from(memories);
+        store.forget_tables_from(tables);
+    })?;
     initialize(store, instance, module)?;
     if let Some(start) = module.start() {
         let func = store.func_ref(instance, start)?;
-        store.call(func, &mut []).context("in the start function")?;
+        store.call_from(instance, func, &mut []).context("in the start function")?;
     }
     Ok(Instance(store.stored(instance)))
 }
@@ -149,6 +154,9 @@ fn allocate(store: &mut StoreOpaque, module: &Module, imports: &[Import]) -> Res
             epoch: module.engine().epoch().as_ptr(),
         },
     );
+    let vm = vm.ok_or_else(|| {
+        Error::with_kind(ErrorKind::Limit, "there is no memory for another instance")
+    })?;
     let mut functions = Vec::new();
     let (mut memories, mut tables, mut globals) = (Vec::new(), Vec::new(), Vec::new());
     for import in imports {
@@ -202,8 +210,7 @@ fn allocate(store: &mut StoreOpaque, module: &Module, imports: &[Import]) -> Res
         let (decl, record) = view.table(table)?;
         let image = (record.image.len.get() > 0).then_some((index, table));
         let table = TableData::in_instance(decl, vm.defined_table(defined), image)?;
-        store.tables.push(table);
-        tables.push(store.tables.len() - 1);
+        tables.push(store.add_table(table)?);
     }
     for defined in 0..counts.defined_globals {
         globals.push(GlobalSlot { cell: vm.defined_global(defined), handle: None });

@@ -35,12 +35,22 @@ use std::sync::Arc;
 /// # }
 /// # Ok::<(), precompile::Error>(())
 /// ```
+///
+/// As a [`Store`](crate::Store), it is for exactly its `T`:
+///
+/// ```compile_fail
+/// use precompile::Linker;
+/// fn widen(linker: Linker<fn(&'static str)>) -> Linker<for<'a> fn(&'a str)> {
+///     linker
+/// }
+/// ```
 pub struct Linker<T: 'static> {
     engine: Engine,
     /// By module, then by name.
     definitions: HashMap<String, HashMap<String, Import>>,
     shadowing: bool,
-    store: PhantomData<fn(T)>,
+    /// Of exactly this `T`; see [`Store`](crate::Store).
+    store: PhantomData<fn(T) -> T>,
 }
 
 impl<T> Clone for Linker<T> {
@@ -147,7 +157,7 @@ impl<T: 'static> Linker<T> {
     /// Defines a name for each export of an instance.
     ///
     /// # Errors
-    /// If a name is defined already.
+    /// If a name is defined already, or the instance belongs to another store.
     pub fn instance(
         &mut self,
         mut store: impl AsContextMut<Data = T>,
@@ -155,6 +165,10 @@ impl<T: 'static> Linker<T> {
         instance: Instance,
     ) -> Result<&mut Self> {
         let mut store = store.as_context_mut();
+        if instance.0.get(store.opaque()).is_err() {
+            let message = format!("the instance for `{module}` belongs to another store");
+            return Err(Error::with_kind(ErrorKind::Link, message));
+        }
         let exports: Vec<_> = instance
             .exports(&mut store)
             .map(|export| (export.name().to_string(), export.into_extern()))
@@ -250,7 +264,8 @@ impl<T: 'static> Linker<T> {
 pub struct InstancePre<T: 'static> {
     module: Module,
     imports: Vec<Import>,
-    store: PhantomData<fn(T)>,
+    /// Of exactly this `T`; see [`Store`](crate::Store).
+    store: PhantomData<fn(T) -> T>,
 }
 
 impl<T> Clone for InstancePre<T> {

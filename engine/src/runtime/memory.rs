@@ -106,6 +106,13 @@ impl StoreOpaque {
         self.memories.len() - 1
     }
 
+    /// Takes back the memories from that index on, to which nobody has a handle.
+    pub(crate) fn forget_memories_from(&mut self, first: usize) {
+        for memory in self.memories.split_off(first) {
+            self.forget_memory(&memory.linear.range_with_guards());
+        }
+    }
+
     /// As [`MemoryData::grow`], for the memory of that index.
     pub(crate) fn grow_memory(&mut self, index: usize, delta: u64) -> Option<u64> {
         let memory = &mut self.memories[index];

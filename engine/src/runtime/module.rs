@@ -30,7 +30,7 @@ struct Inner {
     start: Option<u32>,
     digest: ModuleDigest,
     /// By signature, the engine's number of the type; what `vmctx::fixed::TYPE_IDS` points to.
-    type_ids: Box<[u32]>,
+    type_ids: TypeIds,
 }
 
 impl fmt::Debug for Module {
@@ -90,9 +90,8 @@ impl Module {
         let directory = Directory::new(header);
         let view = View::new(mapping.bytes(), &directory);
         check::tables(&view, &counts, start)?;
-        let type_ids = (0..view.signature_count())
-            .map(|sig| engine.types().intern(&view.signature(sig)?))
-            .collect::<Result<_>>()?;
+        let signatures = (0..view.signature_count()).map(|sig| Ok(view.signature(sig)?));
+        let type_ids = TypeIds::new(engine, signatures)?;
         let engine = engine.clone();
         Ok(Module(Arc::new(Inner {
             engine,
@@ -178,13 +177,13 @@ impl Module {
     }
 
     pub(crate) fn type_ids(&self) -> &[u32] {
-        &self.0.type_ids
+        self.0.type_ids.ids()
     }
 
     /// The engine's number of function `func`'s type, and its signature's index.
     pub(crate) fn func_type_id(&self, func: u32) -> Result<(u32, u32)> {
         let sig = self.view().func_sig(func)?;
-        let id = self.0.type_ids.get(sig as usize).ok_or(Corrupt("FuncSigs"))?;
+        let id = self.type_ids().get(sig as usize).ok_or(Corrupt("FuncSigs"))?;
         Ok((*id, sig))
     }
 
@@ -210,7 +209,7 @@ impl Module {
 
     /// Address of the host trampoline for the type with that number, if the module has the type.
     pub(crate) fn host_trampoline_of_type(&self, type_id: u32) -> Result<Option<*const u8>> {
-        let sig = self.0.type_ids.iter().position(|id| *id == type_id);
+        let sig = self.type_ids().iter().position(|id| *id == type_id);
         sig.map(|sig| self.host_trampoline(sig as u32)).transpose()
     }
 }

@@ -14,6 +14,7 @@ use crate::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use std::any;
 use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,8 +30,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// *store.data_mut() += 1;
 /// assert_eq!(store.into_data(), 2);
 /// ```
+///
+/// A store is one of exactly its `T`, since host functions made for a subtype or a supertype of
+/// it would take its data for something else:
+///
+/// ```compile_fail
+/// use precompile::{Engine, Store};
+/// fn narrow(store: Store<for<'a> fn(&'a str)>) -> Store<fn(&'static str)> {
+///     store
+/// }
+/// ```
 pub struct Store<T: 'static> {
     inner: Box<StoreInner<T>>,
+    invariant: PhantomData<fn(T) -> T>,
 }
 
 /// A store behind its handle. `opaque` is first, so that a pointer to it is one to all of it.
@@ -48,12 +60,13 @@ pub struct StoreOpaque {
     pub(crate) instances: Vec<InstanceData>,
     pub(crate) memories: Vec<MemoryData>,
     pub(crate) tables: Vec<TableData>,
+    /// Elements of all `tables`.
+    pub(crate) table_elements: u64,
     pub(crate) globals: Vec<GlobalData>,
     pub(crate) externs: Vec<Box<dyn any::Any + Send + Sync>>,
     /// Modules of the instances, each once: code must live as long as references to it.
     modules: Vec<Module>,
-    /// By type, the host trampoline of one of `modules`. Filled as modules come in, for types
-    /// that host functions here have.
+    /// By type, the host trampoline of one of `modules`, for types that host functions here have.
     trampolines: HashMap<u32, TrampolinePtr>,
     host_funcs: Vec<(HostFuncRef, Arc<HostFunc>)>,
     /// Last, so that it is the last to go: all others have pointers into it.
@@ -106,6 +119,7 @@ impl StoreOpaque {
             instances: Vec::new(),
             memories: Vec::new(),
             tables: Vec::new(),
+            table_elements: 0,
             globals: Vec::new(),
             externs: Vec::new(),
             modules: Vec::new(),
@@ -148,7 +162,6 @@ impl StoreOpaque {
         if self.modules.iter().any(|m| m.same(module)) {
             return Ok(());
         }
-        self.modules.push(module.clone());
         for (func, _) in &mut self.host_funcs {
             let func = func.get();
             if func.lacks_code()
@@ -157,6 +170,7 @@ impl StoreOpaque {
                 func.set_code(trampoline);
             }
         }
+        self.modules.push(module.clone());
         Ok(())
     }
 
@@ -192,7 +206,8 @@ impl StoreOpaque {
 impl<T: 'static> Store<T> {
     /// An empty store with `data`.
     pub fn new(engine: &Engine, data: T) -> Self {
-        Store { inner: Box::new(StoreInner { opaque: StoreOpaque::new(engine), data }) }
+        let inner = Box::new(StoreInner { opaque: StoreOpaque::new(engine), data });
+        Store { inner, invariant: PhantomData }
     }
 
     /// The embedder's data.

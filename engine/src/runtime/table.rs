@@ -6,7 +6,7 @@ use super::value::{Ref, Val};
 use super::vm::instance::{Definition, FuncRef, OwnCell};
 use super::vm::table::Elements;
 use super::vm::vmctx::ValRaw;
-use crate::abi::memory_plan::MAX_TABLE;
+use crate::abi::memory_plan::{MAX_TABLE, MAX_TABLES};
 use crate::abi::vmctx::TABLE_INIT_BIT;
 use crate::artifact::NONE;
 use crate::error::{Error, ErrorKind, Result};
@@ -78,6 +78,28 @@ fn elements(decl: &TableDecl, definition: Definition) -> Result<Elements> {
 /// Bulk operations, by the table's index in the store. References are as wasm has them: pointers
 /// or handles. Ranges are checked before anything is written.
 impl StoreOpaque {
+    /// Adds a table; its index.
+    ///
+    /// # Errors
+    /// If the store's tables have too many elements together.
+    pub(crate) fn add_table(&mut self, table: TableData) -> Result<usize> {
+        let all = self.table_elements + table.len();
+        if all > MAX_TABLES {
+            let message = format!("the tables of a store have at most {MAX_TABLES} elements");
+            return Err(Error::with_kind(ErrorKind::Limit, message));
+        }
+        self.table_elements = all;
+        self.tables.push(table);
+        Ok(self.tables.len() - 1)
+    }
+
+    /// Takes back the tables from that index on, to which nobody has a handle.
+    pub(crate) fn forget_tables_from(&mut self, first: usize) {
+        for table in self.tables.split_off(first) {
+            self.table_elements -= table.len();
+        }
+    }
+
     /// The element, initialised now if it was not.
     pub(crate) fn table_get(&mut self, table: usize, index: u64) -> Result<u64> {
         let data = &self.tables[table];
@@ -116,10 +138,12 @@ impl StoreOpaque {
         let data = &mut self.tables[table];
         let old = data.len();
         let len = old.checked_add(delta)?;
-        if len > data.decl.max.unwrap_or(u64::MAX).min(MAX_TABLE) {
+        let all = self.table_elements.checked_add(delta)?;
+        if len > data.decl.max.unwrap_or(u64::MAX).min(MAX_TABLE) || all > MAX_TABLES {
             return None;
         }
         data.elements.grow(len)?;
+        self.table_elements = all;
         let raw = data.encode(value);
         for index in old..len {
             data.elements.set(index, raw);
@@ -183,12 +207,15 @@ impl Table {
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Table> {
         let mut store = store.as_context_mut();
         let store = store.opaque_mut();
+        if ty.maximum().is_some_and(|max| max < ty.minimum()) {
+            let message = "the table's minimum is above its maximum";
+            return Err(Error::with_kind(ErrorKind::Host, message));
+        }
         let value = reference(init, ty.element(), store)?;
         let mut own = OwnCell::new();
         let elements = elements(&ty.0, own.definition())?;
         let data = TableData { decl: ty.0, elements, image: None, _own: Some(own) };
-        store.tables.push(data);
-        let index = store.tables.len() - 1;
+        let index = store.add_table(data)?;
         store.table_fill(index, 0, value, ty.0.min)?;
         Ok(Table(store.stored(index)))
     }

@@ -252,43 +252,100 @@ impl<'m> ExportType<'m> {
 
 /// The function types of an engine, each with a number of its own, which compiled code compares.
 ///
-/// Invariant: two numbers are equal if and only if the types are, for as long as the engine
-/// lives. Types are never taken out again: a number can't change its meaning under a module that
-/// still compares it, and a program has few distinct types.
+/// Invariant: two numbers are equal if and only if the types are. A type is forgotten with the
+/// last module or host function that has it, but **no number is ever used again**: one that
+/// somebody still holds can only be unknown, never another type's.
 #[derive(Default)]
 pub(crate) struct TypeRegistry(RwLock<Types>);
 
 #[derive(Default)]
 struct Types {
     by_type: HashMap<Arc<Signature>, u32>,
-    by_id: Vec<Arc<Signature>>,
+    /// With the number of [`TypeIds`] that hold it.
+    by_id: HashMap<u32, (Arc<Signature>, usize)>,
+    next: u32,
+}
+
+/// Numbers of types, which are registered as long as this lives.
+pub(crate) struct TypeIds {
+    engine: Engine,
+    ids: Box<[u32]>,
+}
+
+impl TypeIds {
+    /// The numbers of `types` in the registry of `engine`.
+    ///
+    /// # Errors
+    /// The first error of `types`, or that the engine has no number left.
+    pub(crate) fn new(
+        engine: &Engine,
+        types: impl Iterator<Item = Result<Signature>>,
+    ) -> Result<Self> {
+        // Made at once, so that what is registered is given back if a later one fails.
+        let mut ids = TypeIds { engine: engine.clone(), ids: Box::default() };
+        let mut list = Vec::with_capacity(types.size_hint().0);
+        let mut failed = None;
+        for ty in types {
+            match ty.and_then(|ty| engine.types().intern(&ty)) {
+                Ok(id) => list.push(id),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        ids.ids = list.into();
+        failed.map_or(Ok(ids), Err)
+    }
+
+    pub(crate) fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+}
+
+impl Drop for TypeIds {
+    fn drop(&mut self) {
+        self.engine.types().release(&self.ids);
+    }
 }
 
 impl TypeRegistry {
-    /// The number of `sig`.
-    ///
-    /// # Errors
-    /// If 2^32 - 1 types are there already.
-    pub(crate) fn intern(&self, sig: &Signature) -> Result<u32> {
-        if let Some(id) = self.0.read().unwrap_or_else(|e| e.into_inner()).by_type.get(sig) {
-            return Ok(*id);
-        }
+    /// The number of `sig`, held once more.
+    fn intern(&self, sig: &Signature) -> Result<u32> {
         let mut types = self.0.write().unwrap_or_else(|e| e.into_inner());
-        // Another thread may have been quicker.
+        let types = &mut *types;
         if let Some(id) = types.by_type.get(sig) {
+            if let Some((_, holders)) = types.by_id.get_mut(id) {
+                *holders += 1;
+            }
             return Ok(*id);
         }
-        let id = u32::try_from(types.by_id.len()).ok().filter(|id| *id != u32::MAX);
-        let id = id.ok_or_else(|| Error::with_kind(ErrorKind::Limit, "too many function types"))?;
+        let id = types.next;
+        types.next = id.checked_add(1).ok_or_else(|| {
+            Error::with_kind(ErrorKind::Limit, "the engine has no number left for another type")
+        })?;
         let sig = Arc::new(sig.clone());
-        types.by_id.push(sig.clone());
+        types.by_id.insert(id, (sig.clone(), 1));
         types.by_type.insert(sig, id);
         Ok(id)
+    }
+
+    fn release(&self, ids: &[u32]) {
+        let mut types = self.0.write().unwrap_or_else(|e| e.into_inner());
+        for id in ids {
+            let Some((sig, holders)) = types.by_id.get_mut(id) else { continue };
+            *holders -= 1;
+            if *holders == 0 {
+                let sig = sig.clone();
+                types.by_type.remove(&sig);
+                types.by_id.remove(id);
+            }
+        }
     }
 
     /// The type with that number.
     pub(crate) fn get(&self, id: u32) -> Option<Arc<Signature>> {
         let types = self.0.read().unwrap_or_else(|e| e.into_inner());
-        types.by_id.get(id as usize).cloned()
+        types.by_id.get(&id).map(|(sig, _)| sig.clone())
     }
 }

@@ -45,8 +45,27 @@ impl StoreOpaque {
     /// # Errors
     /// What stopped it. Panics of host functions go on here.
     pub(crate) fn call(&mut self, func: FuncRef, values: &mut [ValRaw]) -> Result<()> {
-        let execution = self.execution.as_ptr();
         let caller = ptr::from_mut(&mut *self.root.0);
+        self.call_by(caller, func, values)
+    }
+
+    /// As [`call`](Self::call), with an instance of this store as the caller.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub(crate) fn call_from(
+        &mut self,
+        instance: usize,
+        func: FuncRef,
+        values: &mut [ValRaw],
+    ) -> Result<()> {
+        let caller = self.instances[instance].vm.as_ptr();
+        self.call_by(caller, func, values)
+    }
+
+    /// `caller` is a vmctx of this store.
+    fn call_by(&mut self, caller: *mut VmCtx, func: FuncRef, values: &mut [ValRaw]) -> Result<()> {
+        let execution = self.execution.as_ptr();
         let owner: *mut () = ptr::from_mut(self).cast();
         // SAFETY: the execution lives as long as the store, and is this thread's while we have it.
         let slot = unsafe { &mut (*execution).owner };

@@ -382,7 +382,14 @@ pub(crate) unsafe fn raise(exec: *mut Execution) -> ! {
 pub(crate) unsafe fn catch_host(exec: *mut Execution, f: impl FnOnce() -> Result<()>) -> u32 {
     // A panic ends at the next `enter`, which goes on with it: nobody sees broken state that
     // would not have seen it otherwise.
-    let raise = match catch_unwind(AssertUnwindSafe(f)) {
+    let result = catch_unwind(AssertUnwindSafe(f));
+    // Whoever switches stacks inside of host functions may have left another execution here than
+    // the one whose code goes on now.
+    // SAFETY: as the caller says; the reference ends here.
+    if !unsafe { look(exec) }.activation.is_null() {
+        CURRENT.set(exec);
+    }
+    let raise = match result {
         Ok(Ok(())) => return 1,
         Ok(Err(error)) => Raise::Error(error),
         Err(payload) => Raise::Panic(payload),

@@ -198,16 +198,15 @@ fn allocation(layout: &Layout) -> alloc::Layout {
 impl VmInstance {
     /// A vmctx whose variable part is zero. Large ones come from the system as zero pages, so
     /// that slots nobody uses cost nothing.
-    pub(crate) fn new(layout: Layout, fixed: VmCtx) -> Self {
+    /// `None` where there is no memory for it.
+    pub(crate) fn new(layout: Layout, fixed: VmCtx) -> Option<Self> {
         let memory = allocation(&layout);
         // SAFETY: the size is not zero: the fixed part is always there.
         let zeroed = unsafe { alloc::alloc_zeroed(memory) };
-        let Some(vmctx) = NonNull::new(zeroed.cast::<VmCtx>()) else {
-            alloc::handle_alloc_error(memory)
-        };
+        let vmctx = NonNull::new(zeroed.cast::<VmCtx>())?;
         // SAFETY: the allocation is at least as large and as aligned as a `VmCtx`.
         unsafe { vmctx.write(fixed) };
-        VmInstance { vmctx, layout }
+        Some(VmInstance { vmctx, layout })
     }
 
     pub(crate) fn as_ptr(&self) -> *mut VmCtx {

@@ -137,9 +137,14 @@ impl LinearMemory {
         }
         let mut moved = Self::explicit(self.plan, len)?;
         moved.commit(len)?;
-        // SAFETY: both are readable and writable for `self.len` bytes (`len` of `moved` is
-        // larger) and are two mappings, so they do not overlap.
-        unsafe { moved.base().copy_from_nonoverlapping(self.base(), self.len) };
+        // A page that is zero is so in the new mapping already: what was never touched stays
+        // without memory behind it.
+        let page = sys::page_size();
+        for (from, to) in self.bytes().chunks(page).zip(moved.bytes_mut().chunks_mut(page)) {
+            if from.iter().any(|byte| *byte != 0) {
+                to[..from.len()].copy_from_slice(from);
+            }
+        }
         *self = moved;
         Ok(())
     }

@@ -7,20 +7,22 @@
 //! thread: whoever holds or waits for the lock says so in a thread local first, and a handler
 //! that finds it set answers "not ours", which is true, since that thread was interrupted in this
 //! file and not in wasm. And it waits for other threads only while they change the map, which
-//! they do without calling anything but the allocator.
+//! they do without calling anything: memory is taken and given back before and after.
 
 use crate::Trap;
 use crate::artifact::records::Le32;
 use crate::artifact::sites::{self, Site};
 use crate::runtime::code::CodeMapping;
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use zerocopy::FromBytes;
 
-/// By the end of its mapping, so that the first entry behind a pc is the one it may be in.
-static CODE: RwLock<BTreeMap<usize, Entry>> = RwLock::new(BTreeMap::new());
+/// Ascending by the end of the mapping, so that the first entry behind a pc is the one it may be
+/// in.
+static CODE: RwLock<Vec<Entry>> = RwLock::new(Vec::new());
+/// Held by whoever changes [`CODE`], before and after it is locked.
+static CHANGES: Mutex<()> = Mutex::new(());
 
 thread_local! {
     static BUSY: Cell<bool> = const { Cell::new(false) };
@@ -39,9 +41,18 @@ pub(crate) struct Places {
 struct Entry {
     /// First address of the mapping.
     base: usize,
+    /// First address behind it.
+    end: usize,
+    /// Length of the artifact.
     len: usize,
     places: Places,
     code: Weak<CodeMapping>,
+}
+
+impl Entry {
+    fn end(&self) -> usize {
+        self.end
+    }
 }
 
 /// A function, and the place in it if there is a record of it.
@@ -125,20 +136,42 @@ pub(crate) fn register(code: &Arc<CodeMapping>) {
     let range = code.range();
     let entry = Entry {
         base: range.start,
+        end: range.end,
         len: code.bytes().len(),
         places: code.places().clone(),
         code: Arc::downgrade(code),
     };
-    busy(|| {
-        CODE.write().unwrap_or_else(PoisonError::into_inner).insert(range.end, entry);
-    });
+    let _changes = CHANGES.lock().unwrap_or_else(PoisonError::into_inner);
+    // All memory is taken and given back outside of the lock. Nobody else changes the length.
+    let old = {
+        let (len, capacity) = with_map(|map| (map.len(), map.capacity()));
+        let mut larger = if len == capacity { Vec::with_capacity(2 * len + 8) } else { Vec::new() };
+        with_map(|map| {
+            if len == capacity {
+                larger.append(map);
+                std::mem::swap(map, &mut larger);
+            }
+            let at = map.partition_point(|other| other.end() < range.end);
+            map.insert(at, entry);
+        });
+        larger
+    };
+    drop(old);
 }
 
 /// Removes the mapping at `range`, if it was added. When this returns, nobody reads it through
 /// here any more.
 pub(crate) fn unregister(range: &Range<usize>) {
-    let entry = busy(|| CODE.write().unwrap_or_else(PoisonError::into_inner).remove(&range.end));
+    let _changes = CHANGES.lock().unwrap_or_else(PoisonError::into_inner);
+    let entry = with_map(|map| {
+        let at = map.binary_search_by_key(&range.end, Entry::end).ok()?;
+        Some(map.remove(at))
+    });
     drop(entry);
+}
+
+fn with_map<R>(f: impl FnOnce(&mut Vec<Entry>) -> R) -> R {
+    busy(|| f(&mut CODE.write().unwrap_or_else(PoisonError::into_inner)))
 }
 
 /// The mapping that `pc` is in.
@@ -170,8 +203,8 @@ pub(crate) fn with_code_at<R>(address: usize, f: impl FnOnce(&Code<'_>) -> R) ->
     })
 }
 
-fn entry_at(map: &BTreeMap<usize, Entry>, address: usize) -> Option<&Entry> {
-    let (_, entry) = map.range(address.checked_add(1)?..).next()?;
+fn entry_at(map: &[Entry], address: usize) -> Option<&Entry> {
+    let entry = map.get(map.partition_point(|entry| entry.end() <= address))?;
     (entry.base <= address).then_some(entry)
 }
 

@@ -1,0 +1,97 @@
+//! What modules can take of the host, and what is given back.
+
+use crate::child::{is_child, passed, run};
+use precompile::{Caller, Engine, ErrorKind, Extern, Instance, Linker, Module, Store};
+use precompile::{Ref, RefType, Table, TableType};
+
+#[test]
+fn the_tables_of_a_store_are_bounded_together() {
+    let engine = Engine::default();
+    let table = "(table 10000000 funcref)";
+    let module = Module::new(&engine, format!("(module {})", table.repeat(20))).unwrap();
+    let mut store = Store::new(&engine, ());
+    for _ in 0..3 {
+        let error = Instance::new(&mut store, &module, &[]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit, "{error:#}");
+    }
+    // What was taken for the instances that failed was given back.
+    let module = Module::new(&engine, format!("(module {})", table.repeat(4))).unwrap();
+    Instance::new(&mut store, &module, &[]).unwrap();
+    let ty = TableType::new(RefType::FUNCREF, 0, None);
+    let other = Table::new(&mut store, ty, Ref::Func(None)).unwrap();
+    other.grow(&mut store, 9_000_000, Ref::Func(None)).unwrap();
+    let third = Table::new(&mut store, ty, Ref::Func(None)).unwrap();
+    let error = third.grow(&mut store, 9_000_000, Ref::Func(None)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn instances_that_fail_leave_nothing_in_the_store() {
+    let engine = Engine::default();
+    let text = format!("(module (memory 1) {})", "(table 10000000 funcref)".repeat(6));
+    let module = Module::new(&engine, text).unwrap();
+    let mut store = Store::new(&engine, ());
+    // More than fits into the address space if each kept its 10 GiB.
+    for _ in 0..20_000 {
+        assert!(Instance::new(&mut store, &module, &[]).is_err());
+    }
+    let module = Module::new(&engine, "(module (memory 1))").unwrap();
+    Instance::new(&mut store, &module, &[]).unwrap();
+}
+
+#[test]
+fn a_module_without_images_takes_no_descriptor() {
+    if !is_child() {
+        return passed(&run("resources::a_module_without_images_takes_no_descriptor"));
+    }
+    let engine = Engine::default();
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    let modules: Vec<_> = (0..100)
+        .map(|i| Module::new(&engine, format!("(module (global i32 (i32.const {i})))")).unwrap())
+        .collect();
+    assert!(open() < before + 10, "{} modules take descriptors", modules.len());
+}
+
+#[test]
+fn an_imported_start_function_is_called_by_its_instance() {
+    let engine = Engine::default();
+    let mut linker = Linker::new(&engine);
+    linker
+        .func_wrap("host", "start", |mut caller: Caller<'_, u64>| {
+            let memory = caller.get_export("memory").and_then(Extern::into_memory).unwrap();
+            *caller.data_mut() = memory.size(&caller);
+        })
+        .unwrap();
+    let module = Module::new(
+        &engine,
+        r#"(module (import "host" "start" (func)) (memory (export "memory") 3) (start 0))"#,
+    )
+    .unwrap();
+    let mut store = Store::new(&engine, 0);
+    linker.instantiate(&mut store, &module).unwrap();
+    assert_eq!(*store.data(), 3);
+}
+
+#[test]
+fn growing_by_moving_leaves_untouched_pages_without_memory() {
+    if !is_child() {
+        return passed(&run("resources::growing_by_moving_leaves_untouched_pages_without_memory"));
+    }
+    let mut config = precompile::Config::new();
+    config.bounds(precompile::Bounds::Explicit);
+    let engine = Engine::new(&config).unwrap();
+    let mut store = Store::new(&engine, ());
+    let ty = precompile::MemoryType::new(4096, None);
+    let memory = precompile::Memory::new(&mut store, ty).unwrap();
+    memory.write(&mut store, 100 << 20, b"touched").unwrap();
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    let before = resident();
+    memory.grow(&mut store, 8192).unwrap();
+    assert_eq!(&memory.data(&store)[100 << 20..][..7], b"touched");
+    assert!(resident() < before + (128 << 10), "the copy became resident");
+}
