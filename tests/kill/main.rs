@@ -61,7 +61,7 @@ fn two_hundred_kills_hurt_nobody() {
     // How long an undisturbed run takes: the moments are spread over that time.
     let start = Instant::now();
     assert!(warm(&dir.path().join("other"), &modules[0].0).status().unwrap().success());
-    let whole = start.elapsed();
+    let mut whole = start.elapsed();
 
     // A small generator is random enough; the seed is told, so that a failure can be repeated.
     let mut seed = std::process::id();
@@ -71,7 +71,7 @@ fn two_hundred_kills_hurt_nobody() {
         let number = round % MODULES;
         let (file, bytes) = &modules[number as usize];
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let moment = whole.mul_f64(1.2 * f64::from(seed >> 8) / f64::from(1u32 << 24));
+        let moment = whole.mul_f64(f64::from(seed >> 8) / f64::from(1u32 << 24));
         let mut child = warm(&cache, file).spawn().unwrap();
         thread::sleep(moment);
         child.kill().unwrap();
@@ -81,6 +81,8 @@ fn two_hundred_kills_hurt_nobody() {
         } else {
             killed += 1
         }
+        // A machine is busier at one time than at another: about half are to be killed.
+        whole = whole.mul_f64(if status.success() { 0.97 } else { 1.03 });
         if let Some(which) = served(&cache, bytes) {
             assert_eq!(which, number as i32, "round {round}: served the code of another module");
             // Start over, so that the next rounds write again.
