@@ -37,6 +37,8 @@ pub(crate) struct CompileConfig {
     pub(crate) bounds: Option<Bounds>,
     pub(crate) opt_level: OptLevel,
     pub(crate) nan_canonicalization: bool,
+    pub(crate) fuel: bool,
+    pub(crate) epoch_interruption: bool,
 }
 
 /// What changes no code.
@@ -76,6 +78,8 @@ impl Default for Config {
                 bounds: None,
                 opt_level: OptLevel::Speed,
                 nan_canonicalization: false,
+                fuel: false,
+                epoch_interruption: false,
             },
             runtime: RuntimeConfig {
                 max_wasm_stack: 512 << 10,
@@ -173,6 +177,29 @@ impl Config {
     /// key. Costs time in floating-point code; off by default.
     pub fn cranelift_nan_canonicalization(&mut self, enable: bool) -> &mut Self {
         self.compile.nan_canonicalization = enable;
+        self
+    }
+
+    /// Whether code counts what it executes, and stops when the store's fuel is used up. Changes
+    /// the key. Off by default.
+    ///
+    /// Each operator of wasm costs 1, and each call of a function 1 more; `nop`, `drop`, `block`,
+    /// `loop`, `else`, `end`, `return` and `unreachable` are free. Code looks at the fuel at the
+    /// start of functions and loops and before bulk operations, so that it may run on by as much
+    /// as is between two of these. The numbers are the same for all processors and settings,
+    /// unless the end of the stack comes into it. See
+    /// [`Store::set_fuel`](crate::Store::set_fuel).
+    pub fn consume_fuel(&mut self, enable: bool) -> &mut Self {
+        self.compile.fuel = enable;
+        self
+    }
+
+    /// Whether code looks at the engine's epoch at the start of functions and loops and before
+    /// bulk operations, and stops when the store's deadline has passed. Changes the key. Off by
+    /// default. Cheaper than fuel, but when it stops depends on time. See
+    /// [`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline).
+    pub fn epoch_interruption(&mut self, enable: bool) -> &mut Self {
+        self.compile.epoch_interruption = enable;
         self
     }
 

@@ -126,6 +126,8 @@ pub use runtime::{
     func::{Caller, Func, IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet, WasmTy},
     global::Global,
     instance::Instance,
+    interrupt::UpdateDeadline,
+    limits::{ResourceLimiter, StoreLimits, StoreLimitsBuilder},
     linker::{InstancePre, Linker},
     memory::{Memory, MemoryAccessError},
     module::Module,

@@ -1,12 +1,16 @@
 //! The engine through its public API: values, host functions, traps, stacks, threads, memories,
-//! tables, and modules through the cache.
+//! tables, what stops wasm and what limits it, and modules through the cache.
 //!
 //! Tests that need a process of their own start this binary again; see `child.rs`.
 
 mod cache;
 mod child;
+mod endless;
+mod epochs;
+mod fuel;
 mod handles;
 mod host;
+mod limits;
 mod memories;
 mod panics;
 mod raw;

@@ -16,6 +16,8 @@ fn fingerprint(cpu: CpuLevel) -> Fingerprint {
         bounds: Bounds::Guard,
         opt_level: OptLevel::Speed,
         nan_canonicalization: false,
+        fuel: false,
+        epoch_interruption: false,
     }
 }
 
@@ -177,6 +179,7 @@ fn all_targets_levels_and_settings() {
                     Fingerprint { bounds: Bounds::Explicit, ..base },
                     Fingerprint { opt_level: OptLevel::None, ..base },
                     Fingerprint { nan_canonicalization: true, ..base },
+                    Fingerprint { fuel: true, epoch_interruption: true, ..base },
                 ] {
                     let bytes = artifact(&module, &fingerprint, 1).unwrap();
                     let (header, _) = Header::read(&bytes).unwrap();

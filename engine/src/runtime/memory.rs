@@ -1,5 +1,6 @@
 //! Memories.
 
+use super::limits::{Growing, Growth};
 use super::store::{AsContext, AsContextMut, StoreContext, StoreContextMut, StoreOpaque, Stored};
 use super::types::MemoryType;
 use super::vm::instance::{Definition, OwnCell};
@@ -98,6 +99,11 @@ fn reserve(decl: &MemoryDecl, bounds: Bounds) -> Result<LinearMemory> {
     LinearMemory::new(Plan { min_bytes, max_bytes, bounds })
 }
 
+/// Pages in bytes, or as many as there can be.
+fn bytes(decl: &MemoryDecl, pages: u64) -> u64 {
+    pages.saturating_mul(1 << decl.page_size_log2)
+}
+
 impl StoreOpaque {
     /// Adds a memory; its index.
     pub(crate) fn add_memory(&mut self, memory: MemoryData) -> usize {
@@ -106,8 +112,20 @@ impl StoreOpaque {
         self.memories.len() - 1
     }
 
-    /// As [`MemoryData::grow`], for the memory of that index.
-    pub(crate) fn grow_memory(&mut self, index: usize, delta: u64) -> Option<u64> {
+    /// As [`MemoryData::grow`], for the memory of that index, if the store's limits allow it.
+    ///
+    /// # Errors
+    /// The limiter's.
+    pub(crate) fn grow_memory(&mut self, index: usize, delta: u64) -> Result<Option<u64>> {
+        let memory = &self.memories[index];
+        let growth = Growth {
+            current: memory.linear.len() as u64,
+            desired: bytes(&memory.decl, memory.pages().saturating_add(delta)),
+            maximum: memory.decl.max.map(|max| bytes(&memory.decl, max)),
+        };
+        if delta > 0 && !self.may_grow(Growing::Memory, growth)? {
+            return Ok(None);
+        }
         let memory = &mut self.memories[index];
         let before = memory.linear.range_with_guards();
         let old = memory.grow(delta);
@@ -116,7 +134,19 @@ impl StoreOpaque {
             self.forget_memory(&before);
             self.register_memory(after);
         }
-        old
+        if old.is_none() {
+            self.grow_failed(Growing::Memory, growth)?;
+        }
+        Ok(old)
+    }
+
+    /// Whether the store's limits allow another memory of that type.
+    ///
+    /// # Errors
+    /// If not, or the limiter's.
+    pub(crate) fn may_make_memory(&mut self, decl: &MemoryDecl) -> Result<()> {
+        let maximum = decl.max.map(|max| bytes(decl, max));
+        self.may_make(Growing::Memory, bytes(decl, decl.min), maximum)
     }
 }
 
@@ -124,7 +154,7 @@ impl Memory {
     /// A memory made by the host.
     ///
     /// # Errors
-    /// If there is no room for it.
+    /// If there is no room for it, or the store's limits do not allow it.
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
         let mut store = store.as_context_mut();
         let store = store.opaque_mut();
@@ -132,6 +162,8 @@ impl Memory {
             let message = "the memory's minimum is above its maximum";
             return Err(Error::with_kind(ErrorKind::Host, message));
         }
+        store.may_have(0, 1, 0)?;
+        store.may_make_memory(&ty.0)?;
         let mut own = OwnCell::new();
         let definition = own.definition();
         let linear = reserve(&ty.0, store.engine().bounds())?;
@@ -195,12 +227,12 @@ impl Memory {
     /// Grows by `delta` pages; the old size in pages.
     ///
     /// # Errors
-    /// If the maximum, or what the host has, does not allow it.
+    /// If the maximum, the store's limits, or what the host has, do not allow it.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
         let mut store = store.as_context_mut();
         let store = store.opaque_mut();
         let index = self.0.index(store);
-        store.grow_memory(index, delta).ok_or_else(|| {
+        store.grow_memory(index, delta)?.ok_or_else(|| {
             Error::with_kind(ErrorKind::Limit, format!("the memory cannot grow by {delta} pages"))
         })
     }

@@ -1,6 +1,6 @@
 //! Calls: of functions, through tables, and of builtins.
 
-use super::{Translator, table};
+use super::{Translator, metering, table};
 use crate::Trap;
 use crate::abi::builtins::{Builtin, for_each_builtin};
 use crate::abi::vmctx::{PTR, fixed, func_import, func_ref};
@@ -73,18 +73,21 @@ fn indirect(t: &mut Translator<'_, '_>, sig: SigIndex, table: u32) {
     push_results(t, call);
 }
 
-/// Pops the arguments of a call; in front of them come the callee's vmctx and ours.
+/// Pops the arguments of a call; in front of them come the callee's vmctx and ours. To be called
+/// right before it.
 fn arguments(t: &mut Translator<'_, '_>, sig: SigIndex, callee: ir::Value) -> Vec<ir::Value> {
     let count = t.env.info.signatures.get(sig).params.len();
     t.canonical_top(count);
     let first = t.stack.len() - count;
     let mut args = Vec::with_capacity(count + 2);
+    metering::spill(t);
     args.extend([callee, t.vmctx]);
     args.extend(t.stack.drain(first..));
     args
 }
 
 fn push_results(t: &mut Translator<'_, '_>, call: ir::Inst) {
+    metering::reload(t);
     t.stack.extend_from_slice(t.builder.func.dfg.inst_results(call));
 }
 
@@ -137,10 +140,18 @@ pub(crate) fn walking_builtin(
             imported
         }
     };
+    // Whether an element is asked for depends on who looked at it before, and nobody sees it.
+    let seen = builtin != Builtin::table_get_lazy && builtin != Builtin::epoch_passed;
+    if seen {
+        metering::spill(t);
+    }
     let mut all = Vec::with_capacity(args.len() + 1);
     all.push(t.vmctx);
     all.extend_from_slice(args);
     let call = t.builder.ins().call(callee, &all);
+    if builtin != Builtin::table_get_lazy {
+        metering::reload(t);
+    }
     t.builder.func.dfg.inst_results(call).first().copied()
 }
 

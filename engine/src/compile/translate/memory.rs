@@ -6,7 +6,7 @@
 //! conditional move: a processor that guesses the comparison's outcome still has no address to
 //! read from, and the trap is the access's own.
 
-use super::{Translator, call};
+use super::{Translator, call, metering};
 use crate::Trap;
 use crate::abi::builtins::Builtin;
 use crate::abi::memory_plan::{Bounds, EXPLICIT_GUARD, MAX_MEMORY32};
@@ -80,6 +80,7 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
             t.push(pages);
         }
         Op::MemoryGrow { mem } => {
+            metering::check(t);
             let decl = t.env.info.memories[*mem as usize];
             let delta = t.pop();
             let delta = t.extend(delta);

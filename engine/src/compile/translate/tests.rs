@@ -21,13 +21,20 @@ fn settings(cpu: CpuLevel, bounds: Bounds, opt_level: OptLevel) -> Fingerprint {
         bounds,
         opt_level,
         nan_canonicalization: false,
+        fuel: false,
+        epoch_interruption: false,
     }
+}
+
+/// With all that stops code.
+fn metered(settings: Fingerprint) -> Fingerprint {
+    Fingerprint { fuel: true, epoch_interruption: true, ..settings }
 }
 
 const X86: CpuLevel = CpuLevel::X86_64V2;
 
 /// Settings that between them take every path of the translation.
-fn all_settings() -> [Fingerprint; 6] {
+fn all_settings() -> [Fingerprint; 8] {
     [
         settings(X86, Bounds::Guard, OptLevel::Speed),
         settings(X86, Bounds::Explicit, OptLevel::Speed),
@@ -35,6 +42,8 @@ fn all_settings() -> [Fingerprint; 6] {
         settings(CpuLevel::X86_64V3, Bounds::Guard, OptLevel::None),
         settings(CpuLevel::Aarch64, Bounds::Guard, OptLevel::Speed),
         settings(CpuLevel::Aarch64, Bounds::Explicit, OptLevel::Speed),
+        metered(settings(X86, Bounds::Guard, OptLevel::None)),
+        metered(settings(CpuLevel::Aarch64, Bounds::Guard, OptLevel::Speed)),
     ]
 }
 
