@@ -119,7 +119,7 @@ proposals! {
     wasm_exceptions EXCEPTIONS "exceptions (not supported yet)";
     wasm_function_references FUNCTION_REFERENCES "typed function references (not supported yet)";
     wasm_memory64 MEMORY64 "64-bit memories (not supported yet)";
-    wasm_multi_memory MULTI_MEMORY "several memories (not supported yet)";
+    wasm_multi_memory MULTI_MEMORY "several memories";
     wasm_extended_const EXTENDED_CONST "arithmetic in constant expressions";
     wasm_threads THREADS "shared memories and atomics (not supported yet)";
     wasm_custom_page_sizes CUSTOM_PAGE_SIZES "custom page sizes (not supported yet)";

@@ -6,8 +6,7 @@ macro_rules! features {
     ($($(#[$doc:meta])* $constant:ident = $bit:literal, $name:literal, $state:ident;)*) => {
         /// A set of proposals. A module that uses one which is not in the set is invalid.
         ///
-        /// The default is what the engine supports of the specification, version 2.0. The set is
-        /// part of the fingerprint.
+        /// The default is all that the engine supports. The set is part of the fingerprint.
         #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         pub struct Features(u64);
 
@@ -48,7 +47,7 @@ features! {
     /// 64-bit memories and tables.
     MEMORY64 = 11, "memory64", later;
     /// Several memories.
-    MULTI_MEMORY = 12, "multi-memory", later;
+    MULTI_MEMORY = 12, "multi-memory", supported;
     /// Arithmetic in constant expressions.
     EXTENDED_CONST = 13, "extended-const", supported;
     /// Atomics and shared memories.
@@ -64,6 +63,15 @@ features! {
 impl Features {
     /// WebAssembly 1.0, without any proposal.
     pub const WASM1: Features = Features::MUTABLE_GLOBAL;
+
+    /// WebAssembly 2.0.
+    pub const WASM2: Features = Features::WASM1
+        .union(Features::SATURATING_FLOAT_TO_INT)
+        .union(Features::SIGN_EXTENSION)
+        .union(Features::MULTI_VALUE)
+        .union(Features::BULK_MEMORY)
+        .union(Features::REFERENCE_TYPES)
+        .union(Features::SIMD);
 
     /// Every proposal that the engine supports.
     pub const SUPPORTED: Features = {
