@@ -107,6 +107,14 @@ fn version_2() {
     run("2.0", spec(SpecVersion::V2), Config::new().features(Features::WASM2));
 }
 
+/// The same with fuel that is counted and epochs that are looked at.
+#[test]
+fn version_2_metered() {
+    let mut config = Config::new();
+    config.features(Features::WASM2).consume_fuel(true).epoch_interruption(true);
+    run("2.0, metered", spec(SpecVersion::V2), &config);
+}
+
 #[test]
 fn extended_const() {
     let files = proposal(Proposal::ExtendedConst);
