@@ -4,7 +4,28 @@ use crate::support::module;
 use precompile::*;
 
 /// Exports, and whether each goes deeper and deeper.
-pub(crate) const EXPORTS: &[(&str, bool)] = &[
+pub(crate) fn exports() -> impl Iterator<Item = &'static (&'static str, bool)> {
+    let tail: &[_] = if has_tail_calls() { TAIL_EXPORTS } else { &[] };
+    EXPORTS.iter().chain(tail)
+}
+
+fn has_tail_calls() -> bool {
+    Features::default().contains(Features::TAIL_CALL)
+}
+
+const TAIL_EXPORTS: &[(&str, bool)] =
+    &[("return_call", false), ("return_call_mutual", false), ("return_call_indirect", false)];
+
+/// In `TEXT` as well, where the engine has them.
+const TAIL_TEXT: &str = r#"
+    (func $again (export "return_call") (return_call $again))
+    (func $ping (export "return_call_mutual") (return_call $pong (i64.const 1)))
+    (func $pong (param i64) (return_call $ping))
+    (table $tail funcref (elem $again_indirect))
+    (func $again_indirect (export "return_call_indirect")
+        (return_call_indirect $tail (type $empty) (i32.const 0)))"#;
+
+const EXPORTS: &[(&str, bool)] = &[
     ("loop", false),
     ("loop_of_loops", false),
     ("br_if", false),
@@ -76,19 +97,31 @@ const TEXT: &str = r#"(module
     (func $mutual_2 (call $mutual))
     (func $recursion_indirect (export "recursion_indirect")
         (call_indirect (type $empty) (i32.const 2)) (call $empty))
-    (func (export "host_reentry") (call $reenter)))"#;
+    (func (export "host_reentry") (call $reenter))"#;
 
-/// That export of an instance in `store`.
-pub(crate) fn function(store: &mut Store<()>, export: &str) -> TypedFunc<(), ()> {
-    let engine = store.engine().clone();
-    let other = Instance::new(&mut *store, &module(&engine, OTHER), &[]).unwrap();
-    let other = other.get_func(&mut *store, "empty").unwrap();
-    let host = Func::wrap(&mut *store, || {});
-    let reenter = Func::wrap(&mut *store, |mut caller: Caller<'_, ()>| {
-        let again = caller.get_export("host_reentry").and_then(Extern::into_func).unwrap();
-        again.typed::<(), ()>(&caller)?.call(&mut caller, ())
-    });
-    let imports = [other.into(), host.into(), reenter.into()];
-    let instance = Instance::new(&mut *store, &module(&engine, TEXT), &imports).unwrap();
-    instance.get_typed_func(store, export).unwrap()
+/// The modules, compiled once for many stores.
+pub(crate) struct Endless {
+    other: Module,
+    main: Module,
+}
+
+impl Endless {
+    pub(crate) fn new(engine: &Engine) -> Self {
+        let text = format!("{TEXT}{})", if has_tail_calls() { TAIL_TEXT } else { "" });
+        Endless { other: module(engine, OTHER), main: module(engine, &text) }
+    }
+
+    /// That export of an instance in `store`.
+    pub(crate) fn function(&self, store: &mut Store<()>, export: &str) -> TypedFunc<(), ()> {
+        let other = Instance::new(&mut *store, &self.other, &[]).unwrap();
+        let other = other.get_func(&mut *store, "empty").unwrap();
+        let host = Func::wrap(&mut *store, || {});
+        let reenter = Func::wrap(&mut *store, |mut caller: Caller<'_, ()>| {
+            let again = caller.get_export("host_reentry").and_then(Extern::into_func).unwrap();
+            again.typed::<(), ()>(&caller)?.call(&mut caller, ())
+        });
+        let imports = [other.into(), host.into(), reenter.into()];
+        let instance = Instance::new(&mut *store, &self.main, &imports).unwrap();
+        instance.get_typed_func(store, export).unwrap()
+    }
 }

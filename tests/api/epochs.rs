@@ -1,6 +1,6 @@
 //! Epochs: whatever runs stops at the deadline, or asks.
 
-use crate::endless;
+use crate::endless::{self, Endless};
 use crate::support::{instance, module, trapped};
 use precompile::*;
 use std::sync::Arc;
@@ -49,9 +49,10 @@ fn ticking<R>(engine: &Engine, body: impl FnOnce() -> R) -> R {
 #[test]
 fn class_14_a_watchdog_stops_everything() {
     for (name, engine) in engines() {
-        for (export, recursive) in endless::EXPORTS {
+        let endless = Endless::new(&engine);
+        for (export, recursive) in endless::exports() {
             let mut store = store(&engine, ());
-            let run = endless::function(&mut store, export);
+            let run = endless.function(&mut store, export);
             ticking(&engine, || {
                 store.set_epoch_deadline(2);
                 let start = Instant::now();

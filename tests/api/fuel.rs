@@ -1,6 +1,6 @@
 //! Fuel: exact numbers, the same in every variant of the code, and an end for everything.
 
-use crate::endless;
+use crate::endless::{self, Endless};
 use crate::support::{instance, module, trapped};
 use precompile::cache::Layers;
 use precompile::*;
@@ -217,9 +217,10 @@ fn a_start_function_needs_fuel() {
 #[test]
 fn class_14_everything_ends() {
     for (name, engine) in variants() {
-        for (export, recursive) in endless::EXPORTS {
+        let endless = Endless::new(&engine);
+        for (export, recursive) in endless::exports() {
             let mut store = store(&engine, 0);
-            let run = endless::function(&mut store, export);
+            let run = endless.function(&mut store, export);
             for fuel in [0, 1, 10, 2_000, 300_000] {
                 store.set_fuel(fuel).unwrap();
                 let trap = trapped(run.call(&mut store, ()));
