@@ -118,11 +118,11 @@ proposals! {
     wasm_tail_call TAIL_CALL "tail calls (not supported yet)";
     wasm_exceptions EXCEPTIONS "exceptions (not supported yet)";
     wasm_function_references FUNCTION_REFERENCES "typed function references (not supported yet)";
-    wasm_memory64 MEMORY64 "64-bit memories (not supported yet)";
+    wasm_memory64 MEMORY64 "64-bit memories and tables";
     wasm_multi_memory MULTI_MEMORY "several memories";
     wasm_extended_const EXTENDED_CONST "arithmetic in constant expressions";
     wasm_threads THREADS "shared memories and atomics (not supported yet)";
-    wasm_custom_page_sizes CUSTOM_PAGE_SIZES "custom page sizes (not supported yet)";
+    wasm_custom_page_sizes CUSTOM_PAGE_SIZES "custom page sizes";
     wasm_wide_arithmetic WIDE_ARITHMETIC "128-bit arithmetic (not supported yet)";
     wasm_gc GC "garbage-collected types (not supported yet)";
 }

@@ -36,7 +36,7 @@ features! {
     REFERENCE_TYPES = 5, "reference-types", supported;
     /// 128-bit vectors.
     SIMD = 6, "simd", supported;
-    /// Vector instructions whose results may differ between processors.
+    /// Vector instructions whose results may differ between processors. Here they never do.
     RELAXED_SIMD = 7, "relaxed-simd", later;
     /// Tail calls.
     TAIL_CALL = 8, "tail-call", later;
@@ -45,7 +45,7 @@ features! {
     /// Typed function references.
     FUNCTION_REFERENCES = 10, "function-references", later;
     /// 64-bit memories and tables.
-    MEMORY64 = 11, "memory64", later;
+    MEMORY64 = 11, "memory64", supported;
     /// Several memories.
     MULTI_MEMORY = 12, "multi-memory", supported;
     /// Arithmetic in constant expressions.
@@ -53,7 +53,7 @@ features! {
     /// Atomics and shared memories.
     THREADS = 14, "threads", later;
     /// Pages of one byte.
-    CUSTOM_PAGE_SIZES = 15, "custom-page-sizes", later;
+    CUSTOM_PAGE_SIZES = 15, "custom-page-sizes", supported;
     /// 128-bit addition and multiplication.
     WIDE_ARITHMETIC = 16, "wide-arithmetic", later;
     /// Garbage-collected types.

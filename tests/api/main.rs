@@ -12,6 +12,7 @@ mod handles;
 mod host;
 mod limits;
 mod memories;
+mod memory64;
 mod panics;
 mod raw;
 mod signals;

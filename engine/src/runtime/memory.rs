@@ -5,7 +5,7 @@ use super::store::{AsContext, AsContextMut, StoreContext, StoreContextMut, Store
 use super::types::MemoryType;
 use super::vm::instance::{Definition, OwnCell};
 use super::vm::memory::{LinearMemory, Plan};
-use crate::abi::memory_plan::{Bounds, MAX_MEMORY32};
+use crate::abi::memory_plan::Bounds;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wasm::types::MemoryDecl;
 use std::fmt;
@@ -76,14 +76,8 @@ impl MemoryData {
     /// Grows by `delta` pages; the old size in pages, or `None` where that can't be.
     pub(crate) fn grow(&mut self, delta: u64) -> Option<u64> {
         let old = self.pages();
-        let pages = old.checked_add(delta)?;
-        if self.decl.max.is_some_and(|max| pages > max) {
-            return None;
-        }
+        let pages = old.checked_add(delta).filter(|pages| *pages <= self.decl.max_pages())?;
         let bytes = pages.checked_mul(1 << self.decl.page_size_log2)?;
-        if bytes > MAX_MEMORY32 {
-            return None;
-        }
         if delta > 0 {
             self.linear.grow_to(bytes).ok()?;
             self.publish();
@@ -93,9 +87,14 @@ impl MemoryData {
 }
 
 fn reserve(decl: &MemoryDecl, bounds: Bounds) -> Result<LinearMemory> {
-    let too_large = || Error::with_kind(ErrorKind::Limit, "the memory is larger than 4 GiB");
-    let min_bytes = decl.min_bytes().filter(|min| *min <= MAX_MEMORY32).ok_or_else(too_large)?;
-    let max_bytes = decl.max.and_then(|max| max.checked_mul(1 << decl.page_size_log2));
+    let too_large = || {
+        let message = "the memory is larger than its addresses reach";
+        Error::with_kind(ErrorKind::Limit, message)
+    };
+    let min_bytes = decl.min_bytes().filter(|_| decl.min <= decl.max_pages());
+    let min_bytes = min_bytes.ok_or_else(too_large)?;
+    let max_bytes = decl.max_pages().checked_mul(1 << decl.page_size_log2);
+    let bounds = bounds.of_memory(decl.memory64, decl.page_size_log2);
     LinearMemory::new(Plan { min_bytes, max_bytes, bounds })
 }
 
@@ -218,7 +217,7 @@ impl Memory {
         store.opaque().memories[self.0.index(store.opaque())].linear.len()
     }
 
-    /// Size in pages of 64 KiB.
+    /// Size in pages, which have 64 KiB unless its type says otherwise.
     pub fn size(&self, store: impl AsContext) -> u64 {
         let store = store.as_context();
         store.opaque().memories[self.0.index(store.opaque())].pages()
