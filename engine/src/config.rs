@@ -114,8 +114,8 @@ proposals! {
     wasm_bulk_memory BULK_MEMORY "bulk memory operations";
     wasm_reference_types REFERENCE_TYPES "reference types";
     wasm_simd SIMD "128-bit vectors";
-    wasm_relaxed_simd RELAXED_SIMD "relaxed vector instructions (not supported yet)";
-    wasm_tail_call TAIL_CALL "tail calls (not supported yet)";
+    wasm_relaxed_simd RELAXED_SIMD "relaxed vector instructions, which have the same results on all processors here";
+    wasm_tail_call TAIL_CALL "tail calls";
     wasm_exceptions EXCEPTIONS "exceptions (not supported yet)";
     wasm_function_references FUNCTION_REFERENCES "typed function references (not supported yet)";
     wasm_memory64 MEMORY64 "64-bit memories and tables";
@@ -123,7 +123,7 @@ proposals! {
     wasm_extended_const EXTENDED_CONST "arithmetic in constant expressions";
     wasm_threads THREADS "shared memories and atomics (not supported yet)";
     wasm_custom_page_sizes CUSTOM_PAGE_SIZES "custom page sizes";
-    wasm_wide_arithmetic WIDE_ARITHMETIC "128-bit arithmetic (not supported yet)";
+    wasm_wide_arithmetic WIDE_ARITHMETIC "128-bit arithmetic";
     wasm_gc GC "garbage-collected types (not supported yet)";
 }
 

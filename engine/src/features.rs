@@ -37,9 +37,9 @@ features! {
     /// 128-bit vectors.
     SIMD = 6, "simd", supported;
     /// Vector instructions whose results may differ between processors. Here they never do.
-    RELAXED_SIMD = 7, "relaxed-simd", later;
+    RELAXED_SIMD = 7, "relaxed-simd", supported;
     /// Tail calls.
-    TAIL_CALL = 8, "tail-call", later;
+    TAIL_CALL = 8, "tail-call", supported;
     /// Exceptions with `exnref`.
     EXCEPTIONS = 9, "exceptions", later;
     /// Typed function references.
@@ -55,7 +55,7 @@ features! {
     /// Pages of one byte.
     CUSTOM_PAGE_SIZES = 15, "custom-page-sizes", supported;
     /// 128-bit addition and multiplication.
-    WIDE_ARITHMETIC = 16, "wide-arithmetic", later;
+    WIDE_ARITHMETIC = 16, "wide-arithmetic", supported;
     /// Garbage-collected types.
     GC = 17, "gc", later;
 }

@@ -19,6 +19,7 @@ mod signals;
 mod stack;
 mod support;
 mod tables;
+mod tails;
 mod threads;
 mod traps;
 mod wat;

@@ -88,6 +88,11 @@ impl Type {
     }
 }
 
+/// Says that what follows cannot be reached.
+pub(super) fn stop(t: &mut Translator<'_, '_>) {
+    t.control.unreachable = true;
+}
+
 /// Opens the frame of the function itself, whose label is its return.
 pub(super) fn enter_function(t: &mut Translator<'_, '_>) {
     let ty = Type::Function(t.env.info.functions[t.func.index()]);

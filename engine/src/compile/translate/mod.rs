@@ -14,6 +14,7 @@ pub(crate) mod reference;
 pub(crate) mod simd;
 pub(crate) mod table;
 pub(crate) mod variable;
+pub(crate) mod wide;
 
 #[cfg(test)]
 mod tests;
@@ -215,6 +216,7 @@ pub(crate) fn operator(t: &mut Translator<'_, '_>, op: &Operator<'_>, offset: u6
         || reference::translate(t, op)
         || table::translate(t, op)
         || bulk::translate(t, op)
+        || wide::translate(t, op)
         || simd::translate(t, op)?;
     if taken {
         return Ok(());
