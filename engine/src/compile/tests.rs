@@ -104,7 +104,7 @@ fn an_artifact_parses_back() {
     assert_eq!((counts.imported_functions, counts.imported_globals), (2, 1));
     assert_eq!((counts.defined_tables, counts.defined_memories), (3, 1));
     assert_eq!(counts.defined_globals, 3);
-    assert_eq!(counts.func_refs, 8, "exports, elements and the global's");
+    assert_eq!(counts.func_refs, 9, "exports, elements, the global's and the start function");
 
     let starts = words(&bytes, Section::FuncStarts);
     assert_eq!(starts.len(), 9 + 1);
