@@ -37,6 +37,8 @@ pub(crate) struct CompileConfig {
     pub(crate) bounds: Option<Bounds>,
     pub(crate) opt_level: OptLevel,
     pub(crate) nan_canonicalization: bool,
+    pub(crate) fuel: bool,
+    pub(crate) epoch_interruption: bool,
 }
 
 /// What changes no code.
@@ -76,6 +78,8 @@ impl Default for Config {
                 bounds: None,
                 opt_level: OptLevel::Speed,
                 nan_canonicalization: false,
+                fuel: false,
+                epoch_interruption: false,
             },
             runtime: RuntimeConfig {
                 max_wasm_stack: 512 << 10,
@@ -110,16 +114,16 @@ proposals! {
     wasm_bulk_memory BULK_MEMORY "bulk memory operations";
     wasm_reference_types REFERENCE_TYPES "reference types";
     wasm_simd SIMD "128-bit vectors";
-    wasm_relaxed_simd RELAXED_SIMD "relaxed vector instructions (not supported yet)";
-    wasm_tail_call TAIL_CALL "tail calls (not supported yet)";
+    wasm_relaxed_simd RELAXED_SIMD "relaxed vector instructions, which have the same results on all processors here";
+    wasm_tail_call TAIL_CALL "tail calls";
     wasm_exceptions EXCEPTIONS "exceptions (not supported yet)";
     wasm_function_references FUNCTION_REFERENCES "typed function references (not supported yet)";
-    wasm_memory64 MEMORY64 "64-bit memories (not supported yet)";
-    wasm_multi_memory MULTI_MEMORY "several memories (not supported yet)";
+    wasm_memory64 MEMORY64 "64-bit memories and tables";
+    wasm_multi_memory MULTI_MEMORY "several memories";
     wasm_extended_const EXTENDED_CONST "arithmetic in constant expressions";
     wasm_threads THREADS "shared memories and atomics (not supported yet)";
-    wasm_custom_page_sizes CUSTOM_PAGE_SIZES "custom page sizes (not supported yet)";
-    wasm_wide_arithmetic WIDE_ARITHMETIC "128-bit arithmetic (not supported yet)";
+    wasm_custom_page_sizes CUSTOM_PAGE_SIZES "custom page sizes";
+    wasm_wide_arithmetic WIDE_ARITHMETIC "128-bit arithmetic";
     wasm_gc GC "garbage-collected types (not supported yet)";
 }
 
@@ -173,6 +177,29 @@ impl Config {
     /// key. Costs time in floating-point code; off by default.
     pub fn cranelift_nan_canonicalization(&mut self, enable: bool) -> &mut Self {
         self.compile.nan_canonicalization = enable;
+        self
+    }
+
+    /// Whether code counts what it executes, and stops when the store's fuel is used up. Changes
+    /// the key. Off by default.
+    ///
+    /// Each operator of wasm costs 1, and each call of a function 1 more; `nop`, `drop`, `block`,
+    /// `loop`, `else`, `end`, `return` and `unreachable` are free. Code looks at the fuel at the
+    /// start of functions and loops and before bulk operations, so that it may run on by as much
+    /// as is between two of these. The numbers are the same for all processors and settings,
+    /// unless the end of the stack comes into it. See
+    /// [`Store::set_fuel`](crate::Store::set_fuel).
+    pub fn consume_fuel(&mut self, enable: bool) -> &mut Self {
+        self.compile.fuel = enable;
+        self
+    }
+
+    /// Whether code looks at the engine's epoch at the start of functions and loops and before
+    /// bulk operations, and stops when the store's deadline has passed. Changes the key. Off by
+    /// default. Cheaper than fuel, but when it stops depends on time. See
+    /// [`Store::set_epoch_deadline`](crate::Store::set_epoch_deadline).
+    pub fn epoch_interruption(&mut self, enable: bool) -> &mut Self {
+        self.compile.epoch_interruption = enable;
         self
     }
 

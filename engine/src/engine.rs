@@ -117,6 +117,8 @@ impl Engine {
                 bounds,
                 opt_level: settings.opt_level,
                 nan_canonicalization: settings.nan_canonicalization,
+                fuel: settings.fuel,
+                epoch_interruption: settings.epoch_interruption,
             })
             .collect();
         let compile = *candidates.first().ok_or_else(|| bad("no CPU level fits".into()))?;
@@ -152,6 +154,12 @@ impl Engine {
     /// How many modules this engine has compiled: those that no cache had.
     pub fn compile_count(&self) -> u64 {
         self.0.compiles.load(Ordering::Relaxed)
+    }
+
+    /// Moves the epoch on by one: stores whose deadline it reaches stop, if the engine has
+    /// [`Config::epoch_interruption`]. One atomic addition, for any thread or signal handler.
+    pub fn increment_epoch(&self) {
+        self.0.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The settings that decide code, as names and values, in the order in which they are

@@ -6,8 +6,7 @@ macro_rules! features {
     ($($(#[$doc:meta])* $constant:ident = $bit:literal, $name:literal, $state:ident;)*) => {
         /// A set of proposals. A module that uses one which is not in the set is invalid.
         ///
-        /// The default is what the engine supports of the specification, version 2.0. The set is
-        /// part of the fingerprint.
+        /// The default is all that the engine supports. The set is part of the fingerprint.
         #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         pub struct Features(u64);
 
@@ -37,26 +36,26 @@ features! {
     REFERENCE_TYPES = 5, "reference-types", supported;
     /// 128-bit vectors.
     SIMD = 6, "simd", supported;
-    /// Vector instructions whose results may differ between processors.
-    RELAXED_SIMD = 7, "relaxed-simd", later;
+    /// Vector instructions whose results may differ between processors. Here they never do.
+    RELAXED_SIMD = 7, "relaxed-simd", supported;
     /// Tail calls.
-    TAIL_CALL = 8, "tail-call", later;
+    TAIL_CALL = 8, "tail-call", supported;
     /// Exceptions with `exnref`.
     EXCEPTIONS = 9, "exceptions", later;
     /// Typed function references.
     FUNCTION_REFERENCES = 10, "function-references", later;
     /// 64-bit memories and tables.
-    MEMORY64 = 11, "memory64", later;
+    MEMORY64 = 11, "memory64", supported;
     /// Several memories.
-    MULTI_MEMORY = 12, "multi-memory", later;
+    MULTI_MEMORY = 12, "multi-memory", supported;
     /// Arithmetic in constant expressions.
     EXTENDED_CONST = 13, "extended-const", supported;
     /// Atomics and shared memories.
     THREADS = 14, "threads", later;
     /// Pages of one byte.
-    CUSTOM_PAGE_SIZES = 15, "custom-page-sizes", later;
+    CUSTOM_PAGE_SIZES = 15, "custom-page-sizes", supported;
     /// 128-bit addition and multiplication.
-    WIDE_ARITHMETIC = 16, "wide-arithmetic", later;
+    WIDE_ARITHMETIC = 16, "wide-arithmetic", supported;
     /// Garbage-collected types.
     GC = 17, "gc", later;
 }
@@ -64,6 +63,15 @@ features! {
 impl Features {
     /// WebAssembly 1.0, without any proposal.
     pub const WASM1: Features = Features::MUTABLE_GLOBAL;
+
+    /// WebAssembly 2.0.
+    pub const WASM2: Features = Features::WASM1
+        .union(Features::SATURATING_FLOAT_TO_INT)
+        .union(Features::SIGN_EXTENSION)
+        .union(Features::MULTI_VALUE)
+        .union(Features::BULK_MEMORY)
+        .union(Features::REFERENCE_TYPES)
+        .union(Features::SIMD);
 
     /// Every proposal that the engine supports.
     pub const SUPPORTED: Features = {

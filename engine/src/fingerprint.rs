@@ -46,6 +46,8 @@ pub(crate) struct Fingerprint {
     pub(crate) bounds: Bounds,
     pub(crate) opt_level: OptLevel,
     pub(crate) nan_canonicalization: bool,
+    pub(crate) fuel: bool,
+    pub(crate) epoch_interruption: bool,
 }
 
 /// A field of a fingerprint: which outcome a difference in it is, its name, and its value.
@@ -59,7 +61,16 @@ impl Fingerprint {
     /// All fields, the most telling first: of two fingerprints that differ in several, the first
     /// in this order is the reason that people are told.
     pub(crate) fn fields(&self) -> Vec<Field> {
-        let Fingerprint { target, cpu, features, bounds, opt_level, nan_canonicalization } = self;
+        let Fingerprint {
+            target,
+            cpu,
+            features,
+            bounds,
+            opt_level,
+            nan_canonicalization,
+            fuel,
+            epoch_interruption,
+        } = self;
         let on_off = |on: bool| String::from(if on { "on" } else { "off" });
         [
             ("engine", ENGINE_VERSION.to_string()),
@@ -74,6 +85,8 @@ impl Fingerprint {
             ("features", features.to_string()),
             ("opt-level", opt_level.as_str().to_string()),
             ("nan-canonicalization", on_off(*nan_canonicalization)),
+            ("fuel", on_off(*fuel)),
+            ("epoch-interruption", on_off(*epoch_interruption)),
         ]
         .map(|(name, value)| Field { name, value })
         .into()
@@ -206,6 +219,8 @@ mod tests {
             bounds: Bounds::Guard,
             opt_level: OptLevel::Speed,
             nan_canonicalization: false,
+            fuel: false,
+            epoch_interruption: false,
         }
     }
 
@@ -220,6 +235,8 @@ mod tests {
             ("bounds", Fingerprint { bounds: Bounds::Explicit, ..base }),
             ("opt-level", Fingerprint { opt_level: OptLevel::None, ..base }),
             ("nan-canonicalization", Fingerprint { nan_canonicalization: true, ..base }),
+            ("fuel", Fingerprint { fuel: true, ..base }),
+            ("epoch-interruption", Fingerprint { epoch_interruption: true, ..base }),
         ];
         let digest = ModuleDigest::of(b"module");
         let mut ids = HashSet::from([entry_id(&digest, &base)]);

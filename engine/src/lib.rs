@@ -50,6 +50,13 @@
 //! the same API, the same settings, the same keys; a module that the cache lacks is an error of
 //! kind [`ErrorKind::Miss`], which says why.
 //!
+//! # Code that nobody trusts
+//!
+//! A call ends when the embedder says so: [`Config::epoch_interruption`] with
+//! [`Store::set_epoch_deadline`] after a time, [`Config::consume_fuel`] with [`Store::set_fuel`]
+//! after a number of operators. Both change code, so the cache is warmed with them. What a store
+//! may hold is decided by its [limiter](Store::limiter).
+//!
 //! # What is safe
 //!
 //! [`Module::new`] is safe for any bytes. Machine code from elsewhere comes in through `unsafe`
@@ -126,6 +133,8 @@ pub use runtime::{
     func::{Caller, Func, IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet, WasmTy},
     global::Global,
     instance::Instance,
+    interrupt::UpdateDeadline,
+    limits::{ResourceLimiter, StoreLimits, StoreLimitsBuilder},
     linker::{InstancePre, Linker},
     memory::{Memory, MemoryAccessError},
     module::Module,

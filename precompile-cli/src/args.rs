@@ -110,6 +110,12 @@ pub(crate) struct Code {
     /// Give every NaN the same bits on all processors
     #[arg(long)]
     pub(crate) nan_canonicalization: bool,
+    /// Make code that counts fuel, for apps with Config::consume_fuel
+    #[arg(long)]
+    pub(crate) fuel: bool,
+    /// Make code that looks at the epoch, for apps with Config::epoch_interruption
+    #[arg(long)]
+    pub(crate) epoch_interruption: bool,
 }
 
 #[derive(Debug, Default, Args)]

@@ -100,7 +100,9 @@ fn config(code: &Code, target: Target, cpu: CpuLevel) -> Result<Config, Usage> {
             args::Opt::None => OptLevel::None,
             args::Opt::Speed => OptLevel::Speed,
         })
-        .cranelift_nan_canonicalization(code.nan_canonicalization);
+        .cranelift_nan_canonicalization(code.nan_canonicalization)
+        .consume_fuel(code.fuel)
+        .epoch_interruption(code.epoch_interruption);
     Ok(config)
 }
 

@@ -112,7 +112,7 @@ fn each_setting_that_changes_code_is_named_when_it_misses() {
     }
     Module::new(&base(&|_| {}), TEXT).unwrap();
     type Change = fn(&mut Config);
-    let changes: [(&str, &str, Change); 6] = [
+    let changes: [(&str, &str, Change); 8] = [
         ("cpu", "cpu", |c| {
             c.cpu(CpuLevel::X86_64);
         }),
@@ -130,6 +130,12 @@ fn each_setting_that_changes_code_is_named_when_it_misses() {
         }),
         ("nan-canonicalization", "setting", |c| {
             c.cranelift_nan_canonicalization(true);
+        }),
+        ("fuel", "setting", |c| {
+            c.consume_fuel(true);
+        }),
+        ("epoch-interruption", "setting", |c| {
+            c.epoch_interruption(true);
         }),
     ];
     for (field, word, change) in changes {

@@ -1,13 +1,18 @@
 //! The engine through its public API: values, host functions, traps, stacks, threads, memories,
-//! tables, and modules through the cache.
+//! tables, what stops wasm and what limits it, and modules through the cache.
 //!
 //! Tests that need a process of their own start this binary again; see `child.rs`.
 
 mod cache;
 mod child;
+mod endless;
+mod epochs;
+mod fuel;
 mod handles;
 mod host;
+mod limits;
 mod memories;
+mod memory64;
 mod panics;
 mod raw;
 mod resources;
@@ -16,6 +21,7 @@ mod signals;
 mod stack;
 mod support;
 mod tables;
+mod tails;
 mod threads;
 mod traps;
 mod wat;

@@ -193,3 +193,50 @@ fn every_file_does_what_it_says() {
         assert!(count > 250, "{count} lines");
     }
 }
+
+/// No fast form of a processor shows in results: each level below the host's own has the same.
+#[test]
+fn relaxed_vectors_are_the_same_at_all_levels() {
+    // A product of these that is not rounded before the addition leaves something over.
+    let sums = r#"
+;; call madd => i64:0 i64:0x3f80000041200000
+;; call nmadd => i64:0 i64:0x40400000c0000000
+;; call madd64 => i64:0 i64:0x4024000000000000
+;; call nmadd64 => i64:0 i64:0xc000000000000000
+(module
+    (func (export "madd") (result i64 i64) (local v128)
+        (local.set 0 (f32x4.relaxed_madd
+            (v128.const f32x4 0x1.001p0 0x1.001p0 2 0)
+            (v128.const f32x4 0x1.001p0 -0x1.001p0 3 2)
+            (v128.const f32x4 -0x1.002p0 0x1.002p0 4 1)))
+        (i64x2.extract_lane 0 (local.get 0)) (i64x2.extract_lane 1 (local.get 0)))
+    (func (export "nmadd") (result i64 i64) (local v128)
+        (local.set 0 (f32x4.relaxed_nmadd
+            (v128.const f32x4 0x1.001p0 0x1.001p0 2 -1)
+            (v128.const f32x4 0x1.001p0 -0x1.001p0 3 2)
+            (v128.const f32x4 0x1.002p0 -0x1.002p0 4 1)))
+        (i64x2.extract_lane 0 (local.get 0)) (i64x2.extract_lane 1 (local.get 0)))
+    (func (export "madd64") (result i64 i64) (local v128)
+        (local.set 0 (f64x2.relaxed_madd
+            (v128.const f64x2 0x1.0000001p0 2)
+            (v128.const f64x2 0x1.0000001p0 3)
+            (v128.const f64x2 -0x1.0000002p0 4)))
+        (i64x2.extract_lane 0 (local.get 0)) (i64x2.extract_lane 1 (local.get 0)))
+    (func (export "nmadd64") (result i64 i64) (local v128)
+        (local.set 0 (f64x2.relaxed_nmadd
+            (v128.const f64x2 0x1.0000001p0 2)
+            (v128.const f64x2 0x1.0000001p0 3)
+            (v128.const f64x2 0x1.0000002p0 4)))
+        (i64x2.extract_lane 0 (local.get 0)) (i64x2.extract_lane 1 (local.get 0))))"#;
+    let own = Engine::default();
+    let levels = CpuLevel::named(own.target().arch()).iter().copied();
+    for level in levels.skip_while(|level| *level != own.cpu()) {
+        for opt_level in [OptLevel::None, OptLevel::Speed] {
+            let mut config = Config::new();
+            config.cpu(level).cranelift_opt_level(opt_level);
+            let engine = Engine::new(&config).unwrap();
+            assert_eq!(check(&engine, include_str!("../../fixtures/wat/relaxed-simd.wat")), 14);
+            assert_eq!(check(&engine, sums), 4, "{level}");
+        }
+    }
+}

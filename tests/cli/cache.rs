@@ -119,6 +119,9 @@ fn each_setting_has_its_entry() {
         &["--opt-level", "none"],
         &["--bounds", "explicit"],
         &["--nan-canonicalization"],
+        &["--fuel"],
+        &["--epoch-interruption"],
+        &["--fuel", "--epoch-interruption"],
         &["--features", "-simd"],
         &["--target", "aarch64-unknown-linux-gnu"],
     ] {
@@ -127,7 +130,7 @@ fn each_setting_has_its_entry() {
         let ended = world.run(&[args, settings, &[&hello()]].concat());
         ended.expect(0, &["1 compiled"]);
     }
-    assert_eq!(world.entries("cache").len(), 7);
+    assert_eq!(world.entries("cache").len(), 10);
     let two = ["--cache-dir", &cache, "--target", "x86_64-linux", "--cpu", "x86-64", "--cpu"];
     let ended = world.run(&[&two[..], &["x86-64-v3", &hello()]].concat());
     ended.expect(0, &["1 compiled, 1 cached"]);

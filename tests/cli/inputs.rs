@@ -39,7 +39,7 @@ fn messages_say_what_and_where() {
         ("bad/component.wasm", &["component"]),
         ("bad/empty.wasm", &["empty"]),
         ("bad/unknown-word.wat", &["i32.frobnicate"]),
-        ("wat/unsupported/tail-call.wat", &["tail call"]),
+        ("wat/unsupported/exceptions.wat", &["exceptions"]),
     ] {
         let path = fixtures(file);
         world.run(&["--cache-dir", &cache, path.to_str().unwrap()]).expect(1, texts);

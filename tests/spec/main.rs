@@ -4,6 +4,7 @@
 //! with more than it needs. A failure is reported with file and line; `ledger.txt` has those that
 //! are justified.
 
+mod proposals;
 mod runner;
 mod stack;
 mod suite;
@@ -79,9 +80,14 @@ fn reference_types() {
     run("reference-types", proposal(Proposal::ReferenceTypes), &config);
 }
 
+/// One file has several memories.
+fn simd_config() -> Config {
+    config(&[Features::SIMD, Features::MULTI_MEMORY])
+}
+
 #[test]
 fn simd() {
-    run("simd", proposal(Proposal::Simd), &config(&[Features::SIMD]));
+    run("simd", proposal(Proposal::Simd), &simd_config());
 }
 
 /// The same for each level of processors below the host's own: most vector instructions take
@@ -92,30 +98,43 @@ fn simd_on_older_processors() {
     let levels = CpuLevel::named(engine.target().arch()).iter().copied();
     for level in levels.skip_while(|level| *level != engine.cpu()).skip(1) {
         let group = format!("simd, {level}");
-        run(&group, proposal(Proposal::Simd), config(&[Features::SIMD]).cpu(level));
+        run(&group, proposal(Proposal::Simd), simd_config().cpu(level));
     }
 }
 
-/// Version 2.0 with all that the engine supports.
 #[test]
 fn version_2() {
-    run("2.0", spec(SpecVersion::V2), &Config::new());
+    run("2.0", spec(SpecVersion::V2), Config::new().features(Features::WASM2));
+}
+
+/// The same with fuel that is counted and epochs that are looked at.
+#[test]
+fn version_2_metered() {
+    let mut config = Config::new();
+    config.features(Features::WASM2).consume_fuel(true).epoch_interruption(true);
+    run("2.0, metered", spec(SpecVersion::V2), &config);
 }
 
 #[test]
 fn extended_const() {
     let files = proposal(Proposal::ExtendedConst);
-    run("extended-const", files, Config::new().features(Features::SUPPORTED));
+    let features = Features::WASM2.union(Features::EXTENDED_CONST);
+    run("extended-const", files, Config::new().features(features));
 }
 
 /// What the other groups did not run with comparisons, or as the quicker compiler has it.
 #[test]
 fn version_2_otherwise() {
-    let mut config = Config::new();
-    config.bounds(Bounds::Explicit);
+    let (mut config, mut simd) = (Config::new(), simd_config());
+    config.features(Features::WASM2);
+    for config in [&mut config, &mut simd] {
+        config.bounds(Bounds::Explicit);
+    }
     run("2.0, explicit bounds", spec(SpecVersion::V2), &config);
-    run("simd, explicit bounds", proposal(Proposal::Simd), &config);
-    config.bounds(Bounds::Guard).cranelift_opt_level(OptLevel::None);
+    run("simd, explicit bounds", proposal(Proposal::Simd), &simd);
+    for config in [&mut config, &mut simd] {
+        config.bounds(Bounds::Guard).cranelift_opt_level(OptLevel::None);
+    }
     run("2.0, unoptimised", spec(SpecVersion::V2), &config);
-    run("simd, unoptimised", proposal(Proposal::Simd), &config);
+    run("simd, unoptimised", proposal(Proposal::Simd), &simd);
 }

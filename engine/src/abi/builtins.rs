@@ -44,6 +44,9 @@ macro_rules! for_each_builtin {
             walk elem_drop(element: i32) -> bool;
             /// The reference to function `func` of the calling module.
             walk ref_func(func: i32) -> ptr;
+            /// The epoch's deadline has passed: moves it, or raises. Changes no register of its
+            /// caller, whatever the host's convention says.
+            walk epoch_passed() -> bool;
 
             /// Copies `len` bytes between ranges that were checked and may overlap.
             leaf memory_move(dst: i64, src: i64, len: i64) -> none;
@@ -90,6 +93,12 @@ macro_rules! builtin_index {
                 match self {
                     $(Builtin::$name => builtin_index!(@class $class),)*
                 }
+            }
+
+            /// Whether its trampoline keeps all registers: code calls it rarely, from where it
+            /// would keep none out of memory for its sake.
+            pub(crate) fn keeps_registers(self) -> bool {
+                self == Builtin::epoch_passed
             }
 
             /// Byte offset of its pointer in the table.

@@ -12,6 +12,12 @@ pub enum Bounds {
 }
 
 impl Bounds {
+    /// How it is for one memory where this is the setting: explicit for addresses that can leave
+    /// any reservation, and for pages that no processor protects.
+    pub(crate) const fn of_memory(self, memory64: bool, page_size_log2: u8) -> Bounds {
+        if memory64 || page_size_log2 < 16 { Bounds::Explicit } else { self }
+    }
+
     /// The word in fingerprints, settings and messages.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,8 +40,6 @@ pub(crate) const GUARD_AFTER: u64 = (4 << 30) + (64 << 10);
 /// index alone where offset and size are small: `index > len` is enough as long as
 /// `offset + size <= EXPLICIT_GUARD`.
 pub(crate) const EXPLICIT_GUARD: u64 = 64 << 10;
-/// Largest memory, whatever it declares: 4 GiB for 32-bit memories.
-pub(crate) const MAX_MEMORY32: u64 = 4 << 30;
 /// Largest table in elements, whatever it declares.
 pub(crate) const MAX_TABLE: u64 = 10_000_000;
 /// Most elements of all tables of a store together: a module may declare a hundred thousand

@@ -23,7 +23,9 @@
 //!   or panic pending: the trampoline calls the builtin `raise`, which does not return.
 //! - **builtin trampoline**, one a trapping or walking builtin, wasm convention `(vmctx, args…)`,
 //!   where vmctx is the calling function's: records the exit, calls the builtin by its slot, and
-//!   raises when the builtin says so. Leaf builtins are called straight from code with the
+//!   raises when the builtin says so. One that keeps registers
+//!   ([`Builtin::keeps_registers`](builtins::Builtin::keeps_registers)) has Cranelift's convention
+//!   `preserve_all` instead of `tail`. Leaf builtins are called straight from code with the
 //!   host convention, without a record and without vmctx.
 //!
 //! A frame that is on record (an exit) has its frame pointer at `EXIT_FP` (the trampoline's own
@@ -39,4 +41,4 @@ pub(crate) mod target;
 pub(crate) mod vmctx;
 
 /// Version of everything in this folder.
-pub(crate) const ABI_VERSION: u32 = 1;
+pub(crate) const ABI_VERSION: u32 = 2;

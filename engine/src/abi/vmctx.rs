@@ -39,9 +39,11 @@ pub(crate) mod store {
     pub(crate) const ENTRY_SP: u32 = 32;
     /// The address of its landing pad.
     pub(crate) const ENTRY_HANDLER: u32 = 40;
-    /// The epoch at which code stops.
+    /// The epoch at which code stops: it compares this with the engine's counter, where it was
+    /// compiled to.
     pub(crate) const EPOCH_DEADLINE: u32 = 48;
-    /// Fuel left, as a negative number that counts up to 0.
+    /// Fuel left, as a negative number that counts up to 0. A function that was compiled to count
+    /// has it in a register, and puts it here before whatever may look at it or change it.
     pub(crate) const FUEL: u32 = 56;
     pub(crate) const SIZE: u32 = 64;
 }

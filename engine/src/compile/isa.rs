@@ -18,8 +18,16 @@ use target_lexicon::Triple;
 /// If the CPU level belongs to another instruction set than the target, or has extensions that
 /// code generation knows nothing of.
 pub(crate) fn build(fingerprint: &Fingerprint) -> Result<OwnedTargetIsa> {
-    let Fingerprint { target, cpu, features: _, bounds: _, opt_level, nan_canonicalization } =
-        *fingerprint;
+    let Fingerprint {
+        target,
+        cpu,
+        features: _,
+        bounds: _,
+        opt_level,
+        nan_canonicalization,
+        fuel: _,
+        epoch_interruption: _,
+    } = *fingerprint;
     if cpu.arch() != target.arch() {
         let message = format!("CPU level {cpu} does not belong to the target {target}");
         return Err(Error::with_kind(ErrorKind::Config, message));
@@ -180,6 +188,8 @@ mod tests {
             bounds: Bounds::Guard,
             opt_level: OptLevel::Speed,
             nan_canonicalization: false,
+            fuel: false,
+            epoch_interruption: false,
         }
     }
 

@@ -85,7 +85,8 @@ for_each_builtin!(walks);
 /// The signature of the trampoline of `builtin`; `None` for leaf builtins, which have none.
 pub(crate) fn builtin_signature(isa: &dyn TargetIsa, builtin: Builtin) -> Option<ir::Signature> {
     let (args, outcome) = walking(builtin)?;
-    let mut sig = ir::Signature::new(CallConv::Tail);
+    let convention = if builtin.keeps_registers() { CallConv::PreserveAll } else { CallConv::Tail };
+    let mut sig = ir::Signature::new(convention);
     sig.params.push(AbiParam::new(isa.pointer_type()));
     sig.params.extend(args.iter().map(|ty| AbiParam::new(*ty)));
     sig.returns.extend(outcome.wasm().map(AbiParam::new));

@@ -6,6 +6,7 @@
 use super::externals::Extern;
 use super::host::HostFunc;
 use super::instance::{GlobalSlot, ImportedFunc, Instance, InstanceData};
+use super::limits::Growing;
 use super::memory::MemoryData;
 use super::module::Module;
 use super::store::StoreOpaque;
@@ -125,6 +126,8 @@ pub(crate) fn instantiate(
 ) -> Result<Instance> {
     store.check_engine(module.engine())?;
     check_imports(store, module, imports)?;
+    let counts = module.counts();
+    store.may_have(1, counts.defined_memories, counts.defined_tables)?;
     store.add_module(module)?;
     let (memories, tables) = (store.memories.len(), store.tables.len());
     let instance = allocate(store, module, imports).inspect_err(|_| {
@@ -196,6 +199,7 @@ fn allocate(store: &mut StoreOpaque, module: &Module, imports: &[Import]) -> Res
     let counts = module.counts();
     for defined in 0..counts.defined_memories {
         let (decl, record) = view.memory(counts.imported_memories + defined)?;
+        store.may_make_memory(&decl)?;
         let bounds = store.engine().bounds();
         let mut memory = MemoryData::in_instance(decl, bounds, vm.defined_memory(defined))?;
         if record.image_len.get() > 0 {
@@ -208,6 +212,7 @@ fn allocate(store: &mut StoreOpaque, module: &Module, imports: &[Import]) -> Res
     for defined in 0..counts.defined_tables {
         let table = counts.imported_tables + defined;
         let (decl, record) = view.table(table)?;
+        store.may_make(Growing::Table, decl.min, decl.max)?;
         let image = (record.image.len.get() > 0).then_some((index, table));
         let table = TableData::in_instance(decl, vm.defined_table(defined), image)?;
         tables.push(store.add_table(table)?);

@@ -1,10 +1,11 @@
 //! Memories.
 
+use super::limits::{Growing, Growth};
 use super::store::{AsContext, AsContextMut, StoreContext, StoreContextMut, StoreOpaque, Stored};
 use super::types::MemoryType;
 use super::vm::instance::{Definition, OwnCell};
 use super::vm::memory::{LinearMemory, Plan};
-use crate::abi::memory_plan::{Bounds, MAX_MEMORY32};
+use crate::abi::memory_plan::Bounds;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wasm::types::MemoryDecl;
 use std::fmt;
@@ -75,14 +76,8 @@ impl MemoryData {
     /// Grows by `delta` pages; the old size in pages, or `None` where that can't be.
     pub(crate) fn grow(&mut self, delta: u64) -> Option<u64> {
         let old = self.pages();
-        let pages = old.checked_add(delta)?;
-        if self.decl.max.is_some_and(|max| pages > max) {
-            return None;
-        }
+        let pages = old.checked_add(delta).filter(|pages| *pages <= self.decl.max_pages())?;
         let bytes = pages.checked_mul(1 << self.decl.page_size_log2)?;
-        if bytes > MAX_MEMORY32 {
-            return None;
-        }
         if delta > 0 {
             self.linear.grow_to(bytes).ok()?;
             self.publish();
@@ -92,10 +87,20 @@ impl MemoryData {
 }
 
 fn reserve(decl: &MemoryDecl, bounds: Bounds) -> Result<LinearMemory> {
-    let too_large = || Error::with_kind(ErrorKind::Limit, "the memory is larger than 4 GiB");
-    let min_bytes = decl.min_bytes().filter(|min| *min <= MAX_MEMORY32).ok_or_else(too_large)?;
-    let max_bytes = decl.max.and_then(|max| max.checked_mul(1 << decl.page_size_log2));
+    let too_large = || {
+        let message = "the memory is larger than its addresses reach";
+        Error::with_kind(ErrorKind::Limit, message)
+    };
+    let min_bytes = decl.min_bytes().filter(|_| decl.min <= decl.max_pages());
+    let min_bytes = min_bytes.ok_or_else(too_large)?;
+    let max_bytes = decl.max_pages().checked_mul(1 << decl.page_size_log2);
+    let bounds = bounds.of_memory(decl.memory64, decl.page_size_log2);
     LinearMemory::new(Plan { min_bytes, max_bytes, bounds })
+}
+
+/// Pages in bytes, or as many as there can be.
+fn bytes(decl: &MemoryDecl, pages: u64) -> u64 {
+    pages.saturating_mul(1 << decl.page_size_log2)
 }
 
 impl StoreOpaque {
@@ -113,8 +118,20 @@ impl StoreOpaque {
         }
     }
 
-    /// As [`MemoryData::grow`], for the memory of that index.
-    pub(crate) fn grow_memory(&mut self, index: usize, delta: u64) -> Option<u64> {
+    /// As [`MemoryData::grow`], for the memory of that index, if the store's limits allow it.
+    ///
+    /// # Errors
+    /// The limiter's.
+    pub(crate) fn grow_memory(&mut self, index: usize, delta: u64) -> Result<Option<u64>> {
+        let memory = &self.memories[index];
+        let growth = Growth {
+            current: memory.linear.len() as u64,
+            desired: bytes(&memory.decl, memory.pages().saturating_add(delta)),
+            maximum: memory.decl.max.map(|max| bytes(&memory.decl, max)),
+        };
+        if delta > 0 && !self.may_grow(Growing::Memory, growth)? {
+            return Ok(None);
+        }
         let memory = &mut self.memories[index];
         let before = memory.linear.range_with_guards();
         let old = memory.grow(delta);
@@ -123,7 +140,19 @@ impl StoreOpaque {
             self.forget_memory(&before);
             self.register_memory(after);
         }
-        old
+        if old.is_none() {
+            self.grow_failed(Growing::Memory, growth)?;
+        }
+        Ok(old)
+    }
+
+    /// Whether the store's limits allow another memory of that type.
+    ///
+    /// # Errors
+    /// If not, or the limiter's.
+    pub(crate) fn may_make_memory(&mut self, decl: &MemoryDecl) -> Result<()> {
+        let maximum = decl.max.map(|max| bytes(decl, max));
+        self.may_make(Growing::Memory, bytes(decl, decl.min), maximum)
     }
 }
 
@@ -131,7 +160,7 @@ impl Memory {
     /// A memory made by the host.
     ///
     /// # Errors
-    /// If there is no room for it.
+    /// If there is no room for it, or the store's limits do not allow it.
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
         let mut store = store.as_context_mut();
         let store = store.opaque_mut();
@@ -139,6 +168,8 @@ impl Memory {
             let message = "the memory's minimum is above its maximum";
             return Err(Error::with_kind(ErrorKind::Host, message));
         }
+        store.may_have(0, 1, 0)?;
+        store.may_make_memory(&ty.0)?;
         let mut own = OwnCell::new();
         let definition = own.definition();
         let linear = reserve(&ty.0, store.engine().bounds())?;
@@ -193,7 +224,7 @@ impl Memory {
         store.opaque().memories[self.0.index(store.opaque())].linear.len()
     }
 
-    /// Size in pages of 64 KiB.
+    /// Size in pages, which have 64 KiB unless its type says otherwise.
     pub fn size(&self, store: impl AsContext) -> u64 {
         let store = store.as_context();
         store.opaque().memories[self.0.index(store.opaque())].pages()
@@ -202,12 +233,12 @@ impl Memory {
     /// Grows by `delta` pages; the old size in pages.
     ///
     /// # Errors
-    /// If the maximum, or what the host has, does not allow it.
+    /// If the maximum, the store's limits, or what the host has, do not allow it.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
         let mut store = store.as_context_mut();
         let store = store.opaque_mut();
         let index = self.0.index(store);
-        store.grow_memory(index, delta).ok_or_else(|| {
+        store.grow_memory(index, delta)?.ok_or_else(|| {
             Error::with_kind(ErrorKind::Limit, format!("the memory cannot grow by {delta} pages"))
         })
     }

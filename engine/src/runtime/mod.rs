@@ -1,8 +1,9 @@
 //! Loading artifacts and running them. Nothing of `compile/`, Cranelift or wasmparser.
 //!
 //! A file for each word of the specification: module, instance, func, memory, table, global; the
-//! store they live in, and the linker. `instantiate.rs` is the verb. Everything here is safe code
-//! over [`vm`], the unsafe floor, and [`code`], which maps artifacts.
+//! store they live in, and the linker. `instantiate.rs` is the verb; `interrupt.rs` and `limits.rs`
+//! are what ends calls and what bounds a store. Everything here is safe code over [`vm`], the
+//! unsafe floor, and [`code`], which maps artifacts.
 
 pub(crate) mod backtrace;
 pub(crate) mod code;
@@ -12,6 +13,8 @@ pub(crate) mod global;
 pub(crate) mod host;
 pub(crate) mod instance;
 pub(crate) mod instantiate;
+pub(crate) mod interrupt;
+pub(crate) mod limits;
 pub(crate) mod linker;
 pub(crate) mod memory;
 pub(crate) mod module;

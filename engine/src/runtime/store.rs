@@ -4,6 +4,8 @@ use super::func::Func;
 use super::global::GlobalData;
 use super::host::HostFunc;
 use super::instance::InstanceData;
+use super::interrupt::{self, OnDeadline, UpdateDeadline};
+use super::limits::{Limiter, ResourceLimiter};
 use super::memory::MemoryData;
 use super::module::Module;
 use super::table::TableData;
@@ -12,7 +14,7 @@ use super::vm::entry::ExecutionBox;
 use super::vm::instance::{FuncRef, HostFuncRef};
 use crate::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use std::any;
+use std::any::{self, TypeId};
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -47,15 +49,20 @@ pub struct Store<T: 'static> {
 
 /// A store behind its handle. `opaque` is first, so that a pointer to it is one to all of it.
 #[repr(C)]
-pub(crate) struct StoreInner<T> {
+pub(crate) struct StoreInner<T: 'static> {
     opaque: StoreOpaque,
     data: T,
+    pub(crate) limiter: Option<Limiter<T>>,
+    pub(crate) on_deadline: Option<OnDeadline<T>>,
 }
 
 /// What of a store does not depend on `T`.
 pub struct StoreOpaque {
     id: u64,
     engine: Engine,
+    typed: Typed,
+    /// Fuel beyond what the counter has room for.
+    pub(crate) fuel_reserve: u64,
     pub(crate) root: RootCtx,
     pub(crate) instances: Vec<InstanceData>,
     pub(crate) memories: Vec<MemoryData>,
@@ -71,6 +78,26 @@ pub struct StoreOpaque {
     host_funcs: Vec<(HostFuncRef, Arc<HostFunc>)>,
     /// Last, so that it is the last to go: all others have pointers into it.
     pub(crate) execution: ExecutionBox,
+}
+
+/// What a store of some `T` does with its `T`, for those who do not know the type.
+struct Typed {
+    data: TypeId,
+    limiter: fn(&mut StoreOpaque) -> Option<&mut dyn ResourceLimiter>,
+    on_deadline: fn(&mut StoreOpaque) -> Result<UpdateDeadline>,
+}
+
+impl Typed {
+    fn new<T: 'static>() -> Self {
+        Typed {
+            data: TypeId::of::<T>(),
+            limiter: |store| {
+                let StoreInner { data, limiter, .. } = store.whole::<T>();
+                limiter.as_mut().map(|limiter| limiter.find(data))
+            },
+            on_deadline: interrupt::ask::<T>,
+        }
+    }
 }
 
 /// Address of a host trampoline in the code of a module that the store holds.
@@ -108,12 +135,14 @@ impl Stored {
 const WRONG_STORE: &str = "object used with another store than the one it was made in";
 
 impl StoreOpaque {
-    fn new(engine: &Engine) -> Self {
+    fn new(engine: &Engine, typed: Typed) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let execution = ExecutionBox::new(engine.config().runtime.max_wasm_stack);
         StoreOpaque {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             engine: engine.clone(),
+            typed,
+            fuel_reserve: 0,
             root: RootCtx::new(&execution),
             execution,
             instances: Vec::new(),
@@ -130,6 +159,20 @@ impl StoreOpaque {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The type of the embedder's data.
+    pub(crate) fn data_type(&self) -> TypeId {
+        self.typed.data
+    }
+
+    pub(crate) fn find_limiter(&mut self) -> Option<&mut dyn ResourceLimiter> {
+        (self.typed.limiter)(self)
+    }
+
+    /// Asks what to do at the deadline.
+    pub(crate) fn ask_deadline(&mut self) -> Result<UpdateDeadline> {
+        (self.typed.on_deadline)(self)
     }
 
     /// # Errors
@@ -206,7 +249,9 @@ impl StoreOpaque {
 impl<T: 'static> Store<T> {
     /// An empty store with `data`.
     pub fn new(engine: &Engine, data: T) -> Self {
-        let inner = Box::new(StoreInner { opaque: StoreOpaque::new(engine), data });
+        let opaque = StoreOpaque::new(engine, Typed::new::<T>());
+        let (limiter, on_deadline) = (None, None);
+        let inner = Box::new(StoreInner { opaque, data, limiter, on_deadline });
         Store { inner, invariant: PhantomData }
     }
 
@@ -229,6 +274,14 @@ impl<T: 'static> Store<T> {
     /// The engine that the store was made with.
     pub fn engine(&self) -> &Engine {
         &self.inner.opaque.engine
+    }
+
+    pub(crate) fn opaque(&self) -> &StoreOpaque {
+        &self.inner.opaque
+    }
+
+    pub(crate) fn opaque_mut(&mut self) -> &mut StoreOpaque {
+        &mut self.inner.opaque
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tables.
 
+use super::limits::{Growing, Growth};
 use super::store::{AsContext, AsContextMut, StoreOpaque, Stored};
 use super::types::TableType;
 use super::value::{Ref, Val};
@@ -134,21 +135,35 @@ impl StoreOpaque {
     }
 
     /// Grows by `delta` elements of `value`; the old length, or `None` where that can't be.
-    pub(crate) fn table_grow(&mut self, table: usize, delta: u64, value: u64) -> Option<u64> {
-        let data = &mut self.tables[table];
-        let old = data.len();
-        let len = old.checked_add(delta)?;
-        let all = self.table_elements.checked_add(delta)?;
-        if len > data.decl.max.unwrap_or(u64::MAX).min(MAX_TABLE) || all > MAX_TABLES {
-            return None;
+    ///
+    /// # Errors
+    /// The limiter's.
+    pub(crate) fn table_grow(
+        &mut self,
+        table: usize,
+        delta: u64,
+        value: u64,
+    ) -> Result<Option<u64>> {
+        let data = &self.tables[table];
+        let (old, maximum) = (data.len(), data.decl.max);
+        let len = old.saturating_add(delta);
+        let growth = Growth { current: old, desired: len, maximum };
+        if delta > 0 && !self.may_grow(Growing::Table, growth)? {
+            return Ok(None);
         }
-        data.elements.grow(len)?;
+        let all = self.table_elements.saturating_add(delta);
+        let fits = len <= maximum.unwrap_or(u64::MAX).min(MAX_TABLE) && all <= MAX_TABLES;
+        if !fits || self.tables[table].elements.grow(len).is_none() {
+            self.grow_failed(Growing::Table, growth)?;
+            return Ok(None);
+        }
         self.table_elements = all;
+        let data = &mut self.tables[table];
         let raw = data.encode(value);
         for index in old..len {
             data.elements.set(index, raw);
         }
-        Some(old)
+        Ok(Some(old))
     }
 
     /// `table.fill`.
@@ -203,7 +218,7 @@ impl Table {
     ///
     /// # Errors
     /// If `init` is not of the element type or belongs to another store, or the table is too
-    /// large.
+    /// large or not allowed by the store's limits.
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Table> {
         let mut store = store.as_context_mut();
         let store = store.opaque_mut();
@@ -211,6 +226,8 @@ impl Table {
             let message = "the table's minimum is above its maximum";
             return Err(Error::with_kind(ErrorKind::Host, message));
         }
+        store.may_have(0, 0, 1)?;
+        store.may_make(Growing::Table, ty.0.min, ty.0.max)?;
         let value = reference(init, ty.element(), store)?;
         let mut own = OwnCell::new();
         let elements = elements(&ty.0, own.definition())?;
@@ -256,14 +273,14 @@ impl Table {
     /// Grows by `delta` elements `init`; the old size.
     ///
     /// # Errors
-    /// If the maximum does not allow it, or `init` is not of the element type or of another
+    /// If the maximum or the store's limits do not allow it, or `init` is not of the element type or of another
     /// store.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64, init: Ref) -> Result<u64> {
         let mut store = store.as_context_mut();
         let store = store.opaque_mut();
         let table = self.0.index(store);
         let value = reference(init, store.tables[table].decl.element, store)?;
-        store.table_grow(table, delta, value).ok_or_else(|| {
+        store.table_grow(table, delta, value)?.ok_or_else(|| {
             Error::with_kind(ErrorKind::Limit, format!("the table cannot grow by {delta} elements"))
         })
     }

@@ -90,6 +90,16 @@ impl TableType {
         TableType(TableDecl { element, min, max, table64: false })
     }
 
+    /// As [`new`](TableType::new), with 64-bit indices.
+    pub fn new64(element: RefType, min: u64, max: Option<u64>) -> Self {
+        TableType(TableDecl { element, min, max, table64: true })
+    }
+
+    /// Whether its indices have 64 bits.
+    pub fn is_64(&self) -> bool {
+        self.0.table64
+    }
+
     /// The type of its elements.
     pub fn element(&self) -> RefType {
         self.0.element
@@ -106,7 +116,7 @@ impl TableType {
     }
 }
 
-/// The type of a memory; limits count pages of 64 KiB.
+/// The type of a memory; limits count pages, which have 64 KiB unless it says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MemoryType(pub(crate) MemoryDecl);
 
@@ -115,6 +125,12 @@ impl MemoryType {
     pub fn new(min: u32, max: Option<u32>) -> Self {
         let (min, max) = (min.into(), max.map(u64::from));
         let (memory64, shared, page_size_log2) = (false, false, 16);
+        MemoryType(MemoryDecl { min, max, memory64, shared, page_size_log2 })
+    }
+
+    /// As [`new`](MemoryType::new), with 64-bit addresses.
+    pub fn new64(min: u64, max: Option<u64>) -> Self {
+        let (memory64, shared, page_size_log2) = (true, false, 16);
         MemoryType(MemoryDecl { min, max, memory64, shared, page_size_log2 })
     }
 
@@ -140,7 +156,12 @@ impl MemoryType {
 
     /// Bytes a page.
     pub fn page_size(&self) -> u64 {
-        1 << self.0.page_size_log2
+        1 << self.page_size_log2()
+    }
+
+    /// The logarithm of that to the base of 2.
+    pub fn page_size_log2(&self) -> u8 {
+        self.0.page_size_log2
     }
 }
 
@@ -193,14 +214,16 @@ impl fmt::Display for ExternType {
                 write!(f, "{mutable}global of {}", ty.0.content)
             }
             ExternType::Table(ty) => {
-                write!(f, "table of ")?;
+                let wide = if ty.0.table64 { "64-bit " } else { "" };
+                write!(f, "{wide}table of ")?;
                 limits(f, ty.0.min, ty.0.max)?;
                 write!(f, " {}", ty.0.element)
             }
             ExternType::Memory(ty) => {
-                write!(f, "memory of ")?;
+                let wide = if ty.0.memory64 { "64-bit " } else { "" };
+                write!(f, "{wide}memory of ")?;
                 limits(f, ty.0.min, ty.0.max)?;
-                write!(f, " pages")
+                f.write_str(if ty.0.page_size_log2 == 0 { " bytes" } else { " pages" })
             }
         }
     }

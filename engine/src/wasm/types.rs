@@ -159,6 +159,17 @@ impl MemoryDecl {
     pub(crate) fn min_bytes(&self) -> Option<u64> {
         self.min.checked_mul(1 << self.page_size_log2)
     }
+
+    /// The most pages that it can have: what it declares, or what its addresses reach. Their
+    /// number is a value of the address type as well, which is less with pages of one byte.
+    pub(crate) fn max_pages(&self) -> u64 {
+        let address: u64 = if self.memory64 { u64::MAX } else { u32::MAX.into() };
+        let reach = match self.page_size_log2 {
+            0 => address,
+            log2 => (address >> log2) + 1,
+        };
+        self.max.unwrap_or(reach).min(reach)
+    }
 }
 
 /// What an import asks for or an export offers.

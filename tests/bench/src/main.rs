@@ -4,17 +4,22 @@
 //! 100 k functions, how long each engine takes from a file's path to a callable export
 //! (`deserialize_file` and a lookup), and how our times differ. Best of many, in one process, the
 //! engines in turns; the numbers to compare are the ratios.
+//!
+//! `… -- meter` prints what fuel and epochs cost programs that do little else than what is
+//! metered. Compiled code does not depend on the profile, so any will do.
 
 mod generate;
 mod load;
+mod meter;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("load") => load::run(),
+        Some("meter") => meter::run(),
         _ => {
-            eprintln!("usage: bench load");
+            eprintln!("usage: bench load|meter");
             ExitCode::from(2)
         }
     }

@@ -30,6 +30,9 @@ pub(super) fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<(
     let ty = TableType::new(RefType::FUNCREF, 10, Some(20));
     let table = Table::new(&mut *store, ty, Ref::Func(None))?;
     linker.define(&*store, NAME, "table", Extern::Table(table))?;
+    let ty = TableType::new64(RefType::FUNCREF, 10, Some(20));
+    let table = Table::new(&mut *store, ty, Ref::Func(None))?;
+    linker.define(&*store, NAME, "table64", Extern::Table(table))?;
     let memory = Memory::new(&mut *store, MemoryType::new(1, Some(2)))?;
     linker.define(&*store, NAME, "memory", Extern::Memory(memory))?;
     Ok(())

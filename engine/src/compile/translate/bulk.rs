@@ -1,7 +1,7 @@
 //! Bulk operations on memories.
 
 use super::memory::{Memory, checked_range};
-use super::{Translator, call};
+use super::{Translator, call, metering};
 use crate::abi::builtins::Builtin;
 use cranelift_codegen::ir::{self, InstBuilder, Value, types};
 use wasmparser::Operator as Op;
@@ -15,6 +15,7 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
         Op::MemoryCopy { dst_mem, src_mem } => copy(t, dst_mem, src_mem),
         Op::MemoryFill { mem } => fill(t, mem),
         Op::MemoryInit { data_index, mem } => {
+            metering::check(t);
             let (dst, src, len) = t.pop3();
             let dst = t.extend(dst);
             let mem = t.builder.ins().iconst(types::I32, i64::from(mem));
@@ -33,6 +34,9 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
 fn copy(t: &mut Translator<'_, '_>, dst_mem: u32, src_mem: u32) {
     let (dst, src, len) = t.pop3();
     let constant = t.constant(len);
+    if constant.is_none_or(|len| len > MAX_INLINE) {
+        metering::check(t);
+    }
     let (dst, src, len) = (t.extend(dst), t.extend(src), t.extend(len));
     let dst_mem = Memory::new(t, dst_mem);
     let src_mem = Memory::new(t, src_mem);
@@ -57,6 +61,9 @@ fn copy(t: &mut Translator<'_, '_>, dst_mem: u32, src_mem: u32) {
 fn fill(t: &mut Translator<'_, '_>, mem: u32) {
     let (dst, value, len) = t.pop3();
     let constant = t.constant(len);
+    if constant.is_none_or(|len| len > MAX_INLINE) {
+        metering::check(t);
+    }
     let (dst, len) = (t.extend(dst), t.extend(len));
     let mem = Memory::new(t, mem);
     let dst = checked_range(t, &mem, dst, len);

@@ -1,6 +1,6 @@
 //! Calls: of functions, through tables, and of builtins.
 
-use super::{Translator, table};
+use super::{Translator, control, metering, table};
 use crate::Trap;
 use crate::abi::builtins::{Builtin, for_each_builtin};
 use crate::abi::vmctx::{PTR, fixed, func_import, func_ref};
@@ -16,36 +16,51 @@ use wasmparser::Operator as Op;
 /// Translates `op` if it is one of the operators of this file; says whether it was.
 pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
     match *op {
-        Op::Call { function_index } => direct(t, FuncIndex::new(function_index)),
+        Op::Call { function_index } => direct(t, FuncIndex::new(function_index), Kind::Call),
+        Op::ReturnCall { function_index } => direct(t, FuncIndex::new(function_index), Kind::Tail),
         Op::CallIndirect { type_index, table_index } => {
-            indirect(t, t.env.info.types[type_index as usize], table_index);
+            indirect(t, t.env.info.types[type_index as usize], table_index, Kind::Call);
+        }
+        Op::ReturnCallIndirect { type_index, table_index } => {
+            indirect(t, t.env.info.types[type_index as usize], table_index, Kind::Tail);
         }
         _ => return false,
     }
     true
 }
 
-fn direct(t: &mut Translator<'_, '_>, func: FuncIndex) {
+/// How a function is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Call,
+    /// In place of the caller, whose frame is gone by then. The callee finds the caller's vmctx
+    /// as ever: an instance lives as long as its store. So a function of the host still knows on
+    /// whose behalf it runs, though no frame of it is on the stack.
+    Tail,
+}
+
+/// What is called.
+enum Callee {
+    Defined(ir::FuncRef),
+    Code(ir::Value),
+}
+
+fn direct(t: &mut Translator<'_, '_>, func: FuncIndex, kind: Kind) {
     let info = t.env.info;
     let sig = info.functions[func.index()];
     if info.defined_func(func).is_some() {
         let callee = defined(t, func, sig);
-        let args = arguments(t, sig, t.vmctx);
-        let call = t.builder.ins().call(callee, &args);
-        push_results(t, call);
+        call(t, sig, Callee::Defined(callee), t.vmctx, kind);
     } else {
         let import = t.env.layout.imported_function(func.as_u32());
         let code = t.load_constant(types::I64, import + func_import::CODE);
         let vmctx = t.load_constant(types::I64, import + func_import::VMCTX);
-        let signature = signature(t, sig);
-        let args = arguments(t, sig, vmctx);
-        let call = t.builder.ins().call_indirect(signature, code, &args);
-        push_results(t, call);
+        call(t, sig, Callee::Code(code), vmctx, kind);
     }
 }
 
 /// The index was popped last, so it lies on top of the arguments.
-fn indirect(t: &mut Translator<'_, '_>, sig: SigIndex, table: u32) {
+fn indirect(t: &mut Translator<'_, '_>, sig: SigIndex, table: u32, kind: Kind) {
     let index = t.pop();
     let callee = table::get_function(t, table, index);
 
@@ -67,10 +82,34 @@ fn indirect(t: &mut Translator<'_, '_>, sig: SigIndex, table: u32) {
     let flags = t.flags.func_ref;
     let code = t.builder.ins().load(types::I64, flags, callee, func_ref::CODE as i32);
     let vmctx = t.builder.ins().load(types::I64, flags, callee, func_ref::VMCTX as i32);
-    let signature = signature(t, sig);
+    call(t, sig, Callee::Code(code), vmctx, kind);
+}
+
+/// Pops the arguments, calls, and pushes the results; or calls and is done with the function.
+/// `vmctx` is the callee's.
+fn call(t: &mut Translator<'_, '_>, sig: SigIndex, callee: Callee, vmctx: ir::Value, kind: Kind) {
     let args = arguments(t, sig, vmctx);
-    let call = t.builder.ins().call_indirect(signature, code, &args);
-    push_results(t, call);
+    metering::spill(t);
+    if kind == Kind::Tail {
+        match callee {
+            Callee::Defined(func) => t.builder.ins().return_call(func, &args),
+            Callee::Code(code) => {
+                let signature = signature(t, sig);
+                t.builder.ins().return_call_indirect(signature, code, &args)
+            }
+        };
+        control::stop(t);
+        return;
+    }
+    let call = match callee {
+        Callee::Defined(func) => t.builder.ins().call(func, &args),
+        Callee::Code(code) => {
+            let signature = signature(t, sig);
+            t.builder.ins().call_indirect(signature, code, &args)
+        }
+    };
+    metering::reload(t);
+    t.stack.extend_from_slice(t.builder.func.dfg.inst_results(call));
 }
 
 /// Pops the arguments of a call; in front of them come the callee's vmctx and ours.
@@ -82,10 +121,6 @@ fn arguments(t: &mut Translator<'_, '_>, sig: SigIndex, callee: ir::Value) -> Ve
     args.extend([callee, t.vmctx]);
     args.extend(t.stack.drain(first..));
     args
-}
-
-fn push_results(t: &mut Translator<'_, '_>, call: ir::Inst) {
-    t.stack.extend_from_slice(t.builder.func.dfg.inst_results(call));
 }
 
 fn signature(t: &mut Translator<'_, '_>, sig: SigIndex) -> ir::SigRef {
@@ -137,10 +172,18 @@ pub(crate) fn walking_builtin(
             imported
         }
     };
+    // Whether an element is asked for depends on who looked at it before, and nobody sees it.
+    let seen = builtin != Builtin::table_get_lazy && builtin != Builtin::epoch_passed;
+    if seen {
+        metering::spill(t);
+    }
     let mut all = Vec::with_capacity(args.len() + 1);
     all.push(t.vmctx);
     all.extend_from_slice(args);
     let call = t.builder.ins().call(callee, &all);
+    if builtin != Builtin::table_get_lazy {
+        metering::reload(t);
+    }
     t.builder.func.dfg.inst_results(call).first().copied()
 }
 

@@ -4,7 +4,7 @@
 //! blocks of a module end by falling through, and many are never left otherwise. Frames live in a
 //! vector, so that nesting costs no stack of ours.
 
-use super::Translator;
+use super::{Translator, metering};
 use crate::Trap;
 use crate::compile::function::trap_code;
 use crate::compile::isa::value_type;
@@ -88,6 +88,11 @@ impl Type {
     }
 }
 
+/// Says that what follows cannot be reached.
+pub(super) fn stop(t: &mut Translator<'_, '_>) {
+    t.control.unreachable = true;
+}
+
 /// Opens the frame of the function itself, whose label is its return.
 pub(super) fn enter_function(t: &mut Translator<'_, '_>) {
     let ty = Type::Function(t.env.info.functions[t.func.index()]);
@@ -115,6 +120,7 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>, offset: u64) ->
     match op {
         Op::Nop => {}
         Op::Unreachable => {
+            metering::spill(t);
             t.builder.ins().trap(trap_code(Trap::UnreachableCodeReached));
             t.control.unreachable = true;
         }
@@ -178,6 +184,7 @@ fn enter_loop(t: &mut Translator<'_, '_>, ty: Type) {
     continue_with_params(t, header, height);
     // Sealed at its end: until then, branches back may come.
     push_frame(t, Kind::Loop { header }, ty, height);
+    metering::check(t);
 }
 
 fn enter_if(t: &mut Translator<'_, '_>, ty: Type) {
@@ -185,6 +192,7 @@ fn enter_if(t: &mut Translator<'_, '_>, ty: Type) {
     let height = t.stack.len() - ty.params(t);
     let params = t.stack[height..].to_vec();
     let (then, otherwise) = (t.builder.create_block(), t.builder.create_block());
+    metering::charge(t);
     // Neither takes arguments: what is on the stack here is as good in both.
     t.builder.ins().brif(condition, then, &[], otherwise, &[]);
     t.builder.seal_block(then);
@@ -241,6 +249,7 @@ fn empty_else(t: &mut Translator<'_, '_>, otherwise: ir::Block, params: Vec<ir::
     if params.is_empty() && frame.following.is_none() {
         // Nothing to pass on and nobody else who goes there: the way around is the way out.
         if t.control.reachable() {
+            metering::charge(t);
             t.builder.ins().jump(otherwise, &[]);
         }
     } else if t.control.reachable() {
@@ -298,6 +307,7 @@ fn take_args(t: &mut Translator<'_, '_>, count: usize) -> Vec<BlockArg> {
 
 /// Jumps with the top `count` values, which stay on the stack.
 fn jump(t: &mut Translator<'_, '_>, block: ir::Block, count: usize) {
+    metering::charge(t);
     let args = take_args(t, count);
     t.builder.ins().jump(block, &args);
     t.control.args = args;
@@ -321,6 +331,7 @@ fn branch_if(t: &mut Translator<'_, '_>, depth: u32) {
     let (block, count) = label(t, depth);
     let args = take_args(t, count);
     let next = t.builder.create_block();
+    metering::charge(t);
     t.builder.ins().brif(condition, block, &args, next, &[]);
     t.control.args = args;
     t.builder.seal_block(next);
@@ -348,6 +359,7 @@ fn branch_table(t: &mut Translator<'_, '_>, targets: &BrTable<'_>, offset: u64) 
     }
     let default = table_entry(t, targets.default(), &mut edges);
     let table = t.builder.create_jump_table(ir::JumpTableData::new(default, &table));
+    metering::charge(t);
     t.builder.ins().br_table(index, table);
     for (depth, edge) in edges {
         let frame = t.control.frame(depth);
@@ -391,6 +403,7 @@ fn return_(t: &mut Translator<'_, '_>) {
 /// Returns the top values.
 fn return_values(t: &mut Translator<'_, '_>, ty: Type) {
     let count = ty.results(t);
+    metering::spill(t);
     t.canonical_top(count);
     let first = t.stack.len() - count;
     t.builder.ins().return_(&t.stack[first..]);

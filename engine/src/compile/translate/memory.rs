@@ -6,10 +6,10 @@
 //! conditional move: a processor that guesses the comparison's outcome still has no address to
 //! read from, and the trap is the access's own.
 
-use super::{Translator, call};
+use super::{Translator, call, metering};
 use crate::Trap;
 use crate::abi::builtins::Builtin;
-use crate::abi::memory_plan::{Bounds, EXPLICIT_GUARD, MAX_MEMORY32};
+use crate::abi::memory_plan::{Bounds, EXPLICIT_GUARD};
 use crate::abi::vmctx::{memory, place_import};
 use crate::compile::function::trap_code;
 use crate::wasm::types::MemoryDecl;
@@ -80,6 +80,7 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
             t.push(pages);
         }
         Op::MemoryGrow { mem } => {
+            metering::check(t);
             let decl = t.env.info.memories[*mem as usize];
             let delta = t.pop();
             let delta = t.extend(delta);
@@ -124,9 +125,8 @@ impl Memory {
 
     /// Whether guard pages stop whatever leaves it.
     pub(super) fn guarded(&self, t: &Translator<'_, '_>) -> bool {
-        t.env.settings.bounds == Bounds::Guard
-            && !self.decl.memory64
-            && self.decl.page_size_log2 == 16
+        let setting = t.env.settings.bounds;
+        setting.of_memory(self.decl.memory64, self.decl.page_size_log2) == Bounds::Guard
     }
 
     /// The address of its first byte.
@@ -149,11 +149,9 @@ impl Memory {
         t.builder.ins().load(types::I64, t.flags.vmctx, self.definition, offset)
     }
 
-    /// More bytes than it ever has: what reaches beyond is out of bounds for sure.
+    /// At least as many bytes as it ever has: what reaches beyond is out of bounds for sure.
     fn max_bytes(&self) -> u64 {
-        let limit = if self.decl.memory64 { u64::MAX } else { MAX_MEMORY32 };
-        let max = self.decl.max.and_then(|max| max.checked_mul(1 << self.decl.page_size_log2));
-        max.unwrap_or(limit).min(limit)
+        self.decl.max_pages().saturating_mul(1 << self.decl.page_size_log2)
     }
 }
 

@@ -8,11 +8,13 @@ pub(crate) mod bulk;
 pub(crate) mod call;
 pub(crate) mod control;
 pub(crate) mod memory;
+pub(crate) mod metering;
 pub(crate) mod numeric;
 pub(crate) mod reference;
 pub(crate) mod simd;
 pub(crate) mod table;
 pub(crate) mod variable;
+pub(crate) mod wide;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,7 @@ pub(crate) struct Translator<'a, 'f> {
     pub(crate) vmctx: ir::Value,
     pub(crate) flags: Flags,
     control: control::Control,
+    meter: metering::Meter,
     // What was declared in this function so far. Never iterated, so that the order of hashing
     // does not show.
     signatures: HashMap<SigIndex, ir::SigRef>,
@@ -62,6 +65,8 @@ pub(crate) struct Flags {
     /// Bases and lengths that change when something grows.
     pub(crate) vmctx: MemFlagsData,
     pub(crate) global: MemFlagsData,
+    /// Fuel, epoch and deadline.
+    pub(crate) meters: MemFlagsData,
     /// Elements of tables. Traps as an access out of bounds: what is out of bounds is read at
     /// address 0.
     pub(crate) table: MemFlagsData,
@@ -84,10 +89,12 @@ impl Flags {
         let trusted = little.with_notrap().with_aligned();
         let (vmctx, global) = (region("vmctx"), region("globals"));
         let (table, memory) = (region("tables"), region("memories"));
+        let meters = region("meters");
         Flags {
             constant: trusted.with_readonly().with_can_move(),
             vmctx: trusted.with_alias_region(vmctx),
             global: trusted.with_alias_region(global),
+            meters: trusted.with_alias_region(meters),
             table: little
                 .with_aligned()
                 .with_trap_code(Some(trap_code(Trap::TableOutOfBounds)))
@@ -132,6 +139,7 @@ pub(crate) fn body(
         vmctx,
         flags,
         control: control::Control::default(),
+        meter: metering::Meter::default(),
         signatures: HashMap::new(),
         functions: HashMap::new(),
         walks: HashMap::new(),
@@ -139,6 +147,7 @@ pub(crate) fn body(
     };
     declare_locals(&mut t, entry, body)?;
     control::enter_function(&mut t);
+    metering::enter_function(&mut t);
 
     let mut operators = OperatorsReader::new(reader);
     while !operators.eof() {
@@ -198,6 +207,7 @@ pub(crate) fn operator(t: &mut Translator<'_, '_>, op: &Operator<'_>, offset: u6
         control::unreachable(t, op);
         return Ok(());
     }
+    metering::note(t, op);
     let taken = variable::translate(t, op)
         || numeric::translate(t, op)?
         || memory::translate(t, op)
@@ -206,6 +216,7 @@ pub(crate) fn operator(t: &mut Translator<'_, '_>, op: &Operator<'_>, offset: u6
         || reference::translate(t, op)
         || table::translate(t, op)
         || bulk::translate(t, op)
+        || wide::translate(t, op)
         || simd::translate(t, op)?;
     if taken {
         return Ok(());

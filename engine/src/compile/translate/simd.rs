@@ -9,6 +9,7 @@
 
 mod lanes;
 mod memory;
+mod relaxed;
 #[cfg(test)]
 mod tests;
 
@@ -142,7 +143,9 @@ macro_rules! table {
 
 /// Translates `op` if it is one of the vector operators; says whether it was.
 pub(crate) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> Result<bool> {
-    Ok(lanewise(t, op) || single(t, op) || memory::translate(t, op))
+    let taken =
+        lanewise(t, op) || single(t, op) || memory::translate(t, op) || relaxed::translate(t, op);
+    Ok(taken)
 }
 
 /// The operators that are alike but for their shape.

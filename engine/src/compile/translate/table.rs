@@ -4,7 +4,7 @@
 //! instance then costs nothing a table element. Reading one has a slow path for that, which asks
 //! the runtime (see [`TABLE_INIT_BIT`]).
 
-use super::{Translator, call};
+use super::{Translator, call, metering};
 use crate::abi::builtins::Builtin;
 use crate::abi::vmctx::{TABLE_INIT_BIT, place_import, table};
 use crate::wasm::types::{HeapType, TableDecl};
@@ -39,6 +39,7 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
             t.push(len);
         }
         Op::TableGrow { table } => {
+            metering::check(t);
             let (init, delta) = t.pop2();
             let decl = decl(t, table);
             let builtin = by_element(&decl, Builtin::table_grow_func, Builtin::table_grow_ref);
@@ -50,6 +51,7 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
             t.push(before);
         }
         Op::TableFill { table } => {
+            metering::check(t);
             let (dst, value, len) = t.pop3();
             let decl = decl(t, table);
             let builtin = by_element(&decl, Builtin::table_fill_func, Builtin::table_fill_ref);
@@ -58,6 +60,7 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
             call::walking_builtin(t, builtin, &[table, dst, value, len]);
         }
         Op::TableCopy { dst_table, src_table } => {
+            metering::check(t);
             let (dst, src, len) = t.pop3();
             let (dst, src, len) = (t.extend(dst), t.extend(src), t.extend(len));
             let (dst_table, src_table) = (constant(t, dst_table), constant(t, src_table));
@@ -65,6 +68,7 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
             call::walking_builtin(t, Builtin::table_copy, &args);
         }
         Op::TableInit { elem_index, table } => {
+            metering::check(t);
             let (dst, src, len) = t.pop3();
             let dst = t.extend(dst);
             let (table, segment) = (constant(t, table), constant(t, elem_index));

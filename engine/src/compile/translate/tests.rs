@@ -21,7 +21,14 @@ fn settings(cpu: CpuLevel, bounds: Bounds, opt_level: OptLevel) -> Fingerprint {
         bounds,
         opt_level,
         nan_canonicalization: false,
+        fuel: false,
+        epoch_interruption: false,
     }
+}
+
+/// With all that stops code.
+fn metered(settings: Fingerprint) -> Fingerprint {
+    Fingerprint { fuel: true, epoch_interruption: true, ..settings }
 }
 
 const X86: CpuLevel = CpuLevel::X86_64V2;
@@ -83,7 +90,7 @@ fn compile_wat(text: &str, settings: Fingerprint) -> Vec<(CompiledCode, String)>
 
 /// Compiles with all settings, twice, and checks what holds for all code.
 fn everywhere(text: &str) {
-    for settings in all_settings() {
+    for settings in all_settings().into_iter().flat_map(|s| [s, metered(s)]) {
         let functions = compile_wat(text, settings);
         for (code, clif) in &functions {
             for reloc in &code.relocs {
@@ -357,6 +364,76 @@ fn calls() {
     let returns = |code: &CompiledCode| code.sites.iter().filter(|s| s.trap.is_none()).count();
     assert_eq!(returns(&functions[0].0), 3);
     assert!(traps(&functions[0].0).contains(&Trap::StackOverflow));
+}
+
+#[test]
+fn tail_calls() {
+    let text = r#"(module
+        (type $t (func (param i32) (result i32)))
+        (import "" "i" (func $i (type $t)))
+        (table 1 funcref)
+        (func $a (type $t) (return_call $b (local.get 0)))
+        (func $b (type $t) (return_call $i (local.get 0)))
+        (func $c (type $t) (return_call_indirect (type $t) (local.get 0) (local.get 0))
+            (i32.const 1) (drop)))"#;
+    everywhere(text);
+    let functions = compile_wat(text, all_settings()[0]);
+    assert_eq!(functions[0].0.relocs.len(), 1);
+}
+
+#[test]
+fn wide_memories_and_small_pages() {
+    for memory in
+        ["i64 2 10", "i64 2", "i64 2 2", "i64 0", "2 200000 (pagesize 1)", "7 7 (pagesize 1)"]
+    {
+        let index = if memory.starts_with("i64") { "i64" } else { "i32" };
+        let mut text = format!("(module (memory {memory}) (memory $n 1) (data $d \"abc\")");
+        for offset in ["0", "8", "65532", "0x7fffffff", "0xffffffff"] {
+            let _ = write!(
+                text,
+                "(func (param {index} i64) (result i64 v128)
+                    (i64.store offset={offset} (local.get 0) (local.get 1))
+                    (drop (i64.load offset={offset} ({index}.const 100)))
+                    (drop (i64.load offset={offset} ({index}.const -1)))
+                    (i64.load8_u offset={offset} (local.get 0))
+                    (v128.load offset={offset} (local.get 0)))"
+            );
+        }
+        let _ = write!(
+            text,
+            "(func (param {index} i32) (result {index})
+                (memory.copy 0 0 (local.get 0) (local.get 0) (local.get 0))
+                (memory.copy $n 0 (local.get 1) (local.get 0) (local.get 1))
+                (memory.copy 0 $n (local.get 0) (local.get 1) (i32.const 40))
+                (memory.fill 0 (local.get 0) (i32.const 1) (local.get 0))
+                (memory.init $d (local.get 0) (local.get 1) (local.get 1))
+                (drop (memory.grow 0 (local.get 0)))
+                (memory.size 0)))"
+        );
+        everywhere(&text);
+    }
+    let most = "(module (memory i64 1) (func (param i64) (result i64)
+        (i64.load offset=0xfffffffffffffff8 (local.get 0))))";
+    everywhere(most);
+    // Guard pages or not: such an address could be anywhere.
+    let (_, clif) = compile_wat(most, settings(X86, Bounds::Guard, OptLevel::None)).remove(0);
+    assert!(!clif.contains("load.i64 little"), "it always traps:\n{clif}");
+    let text = most.replace("0xfffffffffffffff8", "8");
+    let (_, clif) = compile_wat(&text, settings(X86, Bounds::Guard, OptLevel::Speed)).remove(0);
+    assert!(clif.contains("select_spectre_guard"), "{clif}");
+}
+
+#[test]
+fn wide_arithmetic() {
+    everywhere(
+        "(module
+        (func (param i64 i64 i64 i64) (result i64 i64)
+            (i64.add128 (local.get 0) (local.get 1) (local.get 2) (local.get 3)))
+        (func (param i64 i64 i64 i64) (result i64 i64)
+            (i64.sub128 (local.get 0) (local.get 1) (local.get 2) (local.get 3)))
+        (func (param i64 i64) (result i64 i64) (i64.mul_wide_s (local.get 0) (local.get 1)))
+        (func (param i64 i64) (result i64 i64) (i64.mul_wide_u (local.get 0) (local.get 1))))",
+    );
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn memory_grow(
     delta: u64,
 ) -> Result<Option<u64>> {
     let memory = memory_of(store, instance, memory);
-    Ok(store.grow_memory(memory, delta))
+    store.grow_memory(memory, delta)
 }
 
 fn memory_init(
@@ -164,7 +164,7 @@ fn table_grow_func(
     init: u64,
 ) -> Result<Option<u64>> {
     let table = table_of(store, instance, table);
-    Ok(store.table_grow(table, delta, init))
+    store.table_grow(table, delta, init)
 }
 
 fn table_grow_ref(
@@ -232,6 +232,10 @@ fn elem_drop(store: &mut StoreOpaque, instance: usize, element: u32) -> Result<(
 
 fn ref_func(store: &mut StoreOpaque, instance: usize, func: u32) -> Result<u64> {
     store.func_ref(instance, func).map(|func| FuncRef::to_raw(Some(func)))
+}
+
+fn epoch_passed(store: &mut StoreOpaque, _: usize) -> Result<()> {
+    store.epoch_passed()
 }
 
 fn memory_move(dst: u64, src: u64, len: u64) {

@@ -90,7 +90,8 @@ impl LinearMemory {
     fn explicit(plan: Plan, min: usize) -> Result<LinearMemory> {
         let max =
             plan.max_bytes.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
-        let room = (min / 2).clamp(1 << 20, 256 << 20);
+        // In proportion, so that growing step by step copies each byte a few times at most.
+        let room = (min / 2).max(1 << 20);
         let reserve = |capacity: usize| {
             let capacity = capacity.checked_next_multiple_of(sys::page_size());
             let total = capacity.and_then(|c| c.checked_add(EXPLICIT_GUARD as usize));

@@ -12,6 +12,7 @@ pub(crate) mod entry;
 pub(crate) mod host;
 pub(crate) mod instance;
 pub(crate) mod memory;
+pub(crate) mod meters;
 pub(crate) mod registry;
 pub(crate) mod sys;
 pub(crate) mod table;

@@ -57,6 +57,8 @@ pub(crate) fn compiles_everywhere(rows: &[(&str, &str, &str)]) -> usize {
                     bounds: Bounds::Guard,
                     opt_level,
                     nan_canonicalization,
+                    fuel: false,
+                    epoch_interruption: false,
                 };
                 compiles(&module, settings, &operators);
             }

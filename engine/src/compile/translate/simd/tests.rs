@@ -96,10 +96,33 @@ const MEMORY_OPERATORS: &[(&str, &str, &str)] = &[
     ),
 ];
 
+const RELAXED_OPERATORS: &[(&str, &str, &str)] = &[
+    (
+        "v128",
+        "v128",
+        "i32x4.relaxed_trunc_f32x4_s, i32x4.relaxed_trunc_f32x4_u,
+        i32x4.relaxed_trunc_f64x2_s_zero, i32x4.relaxed_trunc_f64x2_u_zero",
+    ),
+    (
+        "v128 v128",
+        "v128",
+        "i8x16.relaxed_swizzle, f32x4.relaxed_min, f32x4.relaxed_max, f64x2.relaxed_min,
+        f64x2.relaxed_max, i16x8.relaxed_q15mulr_s, i16x8.relaxed_dot_i8x16_i7x16_s",
+    ),
+    (
+        "v128 v128 v128",
+        "v128",
+        "f32x4.relaxed_madd, f32x4.relaxed_nmadd, f64x2.relaxed_madd, f64x2.relaxed_nmadd,
+        i8x16.relaxed_laneselect, i16x8.relaxed_laneselect, i32x4.relaxed_laneselect,
+        i64x2.relaxed_laneselect, i32x4.relaxed_dot_i8x16_i7x16_add_s",
+    ),
+];
+
 #[test]
 fn every_operator_compiles() {
     let here = compiles_everywhere(OPERATORS) + compiles_everywhere(MEMORY_OPERATORS);
     assert_eq!(here, 236, "operators of the proposal");
+    assert_eq!(compiles_everywhere(RELAXED_OPERATORS), 20, "operators of the relaxed proposal");
 }
 
 /// Below SSSE3 each width of lane has its own way, and above it many patterns have an instruction

