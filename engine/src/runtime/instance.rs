@@ -239,7 +239,7 @@ impl StoreOpaque {
                 let handle = match slot.handle {
                     Some(handle) => handle,
                     None => {
-                        let (decl, _) = data.module.view().global(index)?;
+                        let (decl, _) = data.module.global(index)?;
                         self.globals.push(GlobalData::in_instance(decl, slot.cell));
                         let handle = self.globals.len() - 1;
                         self.instances[instance].globals[at].handle = Some(handle);

@@ -5,10 +5,11 @@ use super::types::*;
 use crate::Engine;
 use crate::abi::vmctx::{Counts, Layout};
 use crate::artifact::header::{Corrupt, Header};
-use crate::artifact::read::{Directory, View};
+use crate::artifact::read::{Directory, Expr, View};
+use crate::artifact::records;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::{ModuleDigest, nearest_difference};
-use crate::wasm::types::ExternKind;
+use crate::wasm::types::{ExternKind, FuncTypeId, GlobalDecl, TableDecl};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
@@ -87,9 +88,14 @@ impl Module {
         let (start, digest) = (header.start(), ModuleDigest(header.module));
         let directory = Directory::new(header);
         let view = View::new(mapping.bytes(), &directory);
-        let type_ids = (0..view.signature_count())
-            .map(|sig| engine.types().intern(&view.signature(sig)?))
-            .collect::<Result<_>>()?;
+        let mut type_ids = Vec::with_capacity(view.signature_count() as usize);
+        for sig in 0..view.signature_count() {
+            // Types refer to earlier ones.
+            let number = |ty: FuncTypeId| number(&type_ids, ty);
+            let signature = view.signature(sig)?.renumbered(number)?;
+            type_ids.push(engine.types().intern(&signature)?);
+        }
+        let type_ids = type_ids.into();
         let engine = engine.clone();
         Ok(Module(Arc::new(Inner {
             engine,
@@ -147,13 +153,29 @@ impl Module {
         let view = self.view();
         Ok(match kind {
             ExternKind::Func => {
-                ExternType::Func(FuncType(Arc::new(view.signature(view.func_sig(index)?)?)))
+                let id = self.func_type_id(index)?.0;
+                let ty = self.engine().types().get(id).ok_or(Corrupt("a type's number"))?;
+                ExternType::Func(FuncType(ty))
             }
-            ExternKind::Table => ExternType::Table(TableType(view.table(index)?.0)),
+            ExternKind::Table => ExternType::Table(TableType(self.table(index)?.0)),
             ExternKind::Memory => ExternType::Memory(MemoryType(view.memory(index)?.0)),
-            ExternKind::Global => ExternType::Global(GlobalType(view.global(index)?.0)),
+            ExternKind::Global => ExternType::Global(GlobalType(self.global(index)?.0)),
             ExternKind::Tag => return Err(Corrupt("tags are not supported").into()),
         })
+    }
+
+    /// A table, as the engine knows its type.
+    pub(crate) fn table(&self, index: u32) -> Result<(TableDecl, &records::Table)> {
+        let (decl, record) = self.view().table(index)?;
+        let element = decl.element.renumbered(|ty| number(&self.0.type_ids, ty))?;
+        Ok((TableDecl { element, ..decl }, record))
+    }
+
+    /// A global, as the engine knows its type.
+    pub(crate) fn global(&self, index: u32) -> Result<(GlobalDecl, Expr<'_>)> {
+        let (decl, init) = self.view().global(index)?;
+        let content = decl.content.renumbered(|ty| number(&self.0.type_ids, ty))?;
+        Ok((GlobalDecl { content, ..decl }, init))
     }
 
     pub(crate) fn same(&self, other: &Module) -> bool {
@@ -216,6 +238,11 @@ impl Module {
         let sig = self.0.type_ids.iter().position(|id| *id == type_id);
         sig.map(|sig| self.host_trampoline(sig as u32)).transpose()
     }
+}
+
+/// The engine's number of a type of the module, whose types have `ids`.
+fn number(ids: &[u32], ty: FuncTypeId) -> Result<FuncTypeId, Corrupt> {
+    ids.get(ty.0 as usize).map(|id| FuncTypeId(*id)).ok_or(Corrupt("a type's index"))
 }
 
 const DAMAGED: &str = "the artifact is damaged: delete it and compile again";

@@ -2,7 +2,9 @@
 
 use crate::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::wasm::types::{GlobalDecl, MemoryDecl, RefType, Signature, TableDecl, ValType};
+use crate::wasm::types::{
+    FuncTypeId, GlobalDecl, HeapType, MemoryDecl, RefType, Signature, TableDecl, ValType,
+};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, RwLock};
@@ -30,6 +32,14 @@ impl FuncType {
     /// The results' types.
     pub fn results(&self) -> impl ExactSizeIterator<Item = ValType> + '_ {
         self.0.results.iter().copied()
+    }
+
+    /// The type of references to functions of this type.
+    ///
+    /// # Errors
+    /// If the engine has too many function types.
+    pub fn heap_type(&self, engine: &Engine) -> Result<HeapType> {
+        engine.types().intern(&self.0).map(|id| HeapType::ConcreteFunc(FuncTypeId(id)))
     }
 
     /// Parameter `i`'s type.
@@ -288,7 +298,7 @@ struct Types {
 }
 
 impl TypeRegistry {
-    /// The number of `sig`.
+    /// The number of `sig`, which refers to other types by their numbers.
     ///
     /// # Errors
     /// If 2^32 - 1 types are there already.
