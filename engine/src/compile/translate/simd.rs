@@ -143,10 +143,8 @@ macro_rules! table {
 
 /// Translates `op` if it is one of the vector operators; says whether it was.
 pub(crate) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> Result<bool> {
-    let taken = lanewise(t, op)
-        || single(t, op)
-        || memory::translate(t, op)
-        || relaxed::translate(t, op);
+    let taken =
+        lanewise(t, op) || single(t, op) || memory::translate(t, op) || relaxed::translate(t, op);
     Ok(taken)
 }
 
