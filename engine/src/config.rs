@@ -117,7 +117,7 @@ proposals! {
     wasm_relaxed_simd RELAXED_SIMD "relaxed vector instructions, which have the same results on all processors here";
     wasm_tail_call TAIL_CALL "tail calls";
     wasm_exceptions EXCEPTIONS "exceptions (not supported yet)";
-    wasm_function_references FUNCTION_REFERENCES "typed function references (not supported yet)";
+    wasm_function_references FUNCTION_REFERENCES "typed function references";
     wasm_memory64 MEMORY64 "64-bit memories and tables";
     wasm_multi_memory MULTI_MEMORY "several memories";
     wasm_extended_const EXTENDED_CONST "arithmetic in constant expressions";

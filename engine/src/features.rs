@@ -43,7 +43,7 @@ features! {
     /// Exceptions with `exnref`.
     EXCEPTIONS = 9, "exceptions", later;
     /// Typed function references.
-    FUNCTION_REFERENCES = 10, "function-references", later;
+    FUNCTION_REFERENCES = 10, "function-references", supported;
     /// 64-bit memories and tables.
     MEMORY64 = 11, "memory64", supported;
     /// Several memories.

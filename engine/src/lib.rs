@@ -119,7 +119,7 @@ pub use features::Features;
 pub use fingerprint::{Difference, OptLevel};
 pub use report::{Miss, Outcome, Report};
 pub use trap::Trap;
-pub use wasm::types::{HeapType, RefType, ValType};
+pub use wasm::types::{FuncTypeId, HeapType, RefType, ValType};
 
 #[cfg(feature = "runtime")]
 pub use inspect::{Inspection, inspect};

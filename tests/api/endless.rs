@@ -5,25 +5,8 @@ use precompile::*;
 
 /// Exports, and whether each goes deeper and deeper.
 pub(crate) fn exports() -> impl Iterator<Item = &'static (&'static str, bool)> {
-    let tail: &[_] = if has_tail_calls() { TAIL_EXPORTS } else { &[] };
-    EXPORTS.iter().chain(tail)
+    EXPORTS.iter()
 }
-
-fn has_tail_calls() -> bool {
-    Features::default().contains(Features::TAIL_CALL)
-}
-
-const TAIL_EXPORTS: &[(&str, bool)] =
-    &[("return_call", false), ("return_call_mutual", false), ("return_call_indirect", false)];
-
-/// In `TEXT` as well, where the engine has them.
-const TAIL_TEXT: &str = r#"
-    (func $again (export "return_call") (return_call $again))
-    (func $ping (export "return_call_mutual") (return_call $pong (i64.const 1)))
-    (func $pong (param i64) (return_call $ping))
-    (table $tail funcref (elem $again_indirect))
-    (func $again_indirect (export "return_call_indirect")
-        (return_call_indirect $tail (type $empty) (i32.const 0)))"#;
 
 const EXPORTS: &[(&str, bool)] = &[
     ("loop", false),
@@ -36,6 +19,11 @@ const EXPORTS: &[(&str, bool)] = &[
     ("call_indirect", false),
     ("call_import", false),
     ("call_host", false),
+    ("call_ref", false),
+    ("return_call", false),
+    ("return_call_mutual", false),
+    ("return_call_indirect", false),
+    ("return_call_ref", false),
     ("memory_loop", false),
     ("bulk_loop", false),
     ("grow_loop", false),
@@ -76,6 +64,15 @@ const TEXT: &str = r#"(module
     (func (export "call_indirect") (loop (call_indirect (type $empty) (i32.const 0)) (br 0)))
     (func (export "call_import") (loop (call $other) (br 0)))
     (func (export "call_host") (loop (call $host) (br 0)))
+    (func (export "call_ref") (loop (call_ref $empty (ref.func $empty)) (br 0)))
+    (func $again (export "return_call") (return_call $again))
+    (func $ping (export "return_call_mutual") (return_call $pong (i64.const 1)))
+    (func $pong (param i64) (return_call $ping))
+    (table $tail funcref (elem $again_indirect))
+    (func $again_indirect (export "return_call_indirect")
+        (return_call_indirect $tail (type $empty) (i32.const 0)))
+    (func $again_ref (export "return_call_ref")
+        (return_call_ref $empty (ref.func $again_ref)))
     (func (export "memory_loop")
         (loop (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1))) (br 0)))
     (func (export "bulk_loop")
@@ -97,7 +94,7 @@ const TEXT: &str = r#"(module
     (func $mutual_2 (call $mutual))
     (func $recursion_indirect (export "recursion_indirect")
         (call_indirect (type $empty) (i32.const 2)) (call $empty))
-    (func (export "host_reentry") (call $reenter))"#;
+    (func (export "host_reentry") (call $reenter)))"#;
 
 /// The modules, compiled once for many stores.
 pub(crate) struct Endless {
@@ -107,8 +104,7 @@ pub(crate) struct Endless {
 
 impl Endless {
     pub(crate) fn new(engine: &Engine) -> Self {
-        let text = format!("{TEXT}{})", if has_tail_calls() { TAIL_TEXT } else { "" });
-        Endless { other: module(engine, OTHER), main: module(engine, &text) }
+        Endless { other: module(engine, OTHER), main: module(engine, TEXT) }
     }
 
     /// That export of an instance in `store`.

@@ -8,6 +8,7 @@ mod child;
 mod endless;
 mod epochs;
 mod fuel;
+mod func_types;
 mod handles;
 mod host;
 mod limits;

@@ -71,6 +71,12 @@ fn wide_arithmetic() {
     everywhere("wide-arithmetic", || proposal(Proposal::WideArithmetic), &features);
 }
 
+#[test]
+fn function_references() {
+    let features = [Features::FUNCTION_REFERENCES, Features::TAIL_CALL];
+    everywhere("function-references", || proposal(Proposal::FunctionReferences), &features);
+}
+
 /// The scripts about 64-bit memories and tables that the package of tests lacks. They come with
 /// the specification's repository of tests.
 #[test]

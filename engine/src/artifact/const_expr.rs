@@ -20,7 +20,7 @@ pub(crate) fn encode(ops: &[ConstOp], out: &mut Vec<u8>) {
             ConstOp::GlobalGet(x) => put(out, 5, &x.to_le_bytes()),
             ConstOp::RefNull(heap) => {
                 let heap: u32 = match heap {
-                    HeapType::Func => 0,
+                    HeapType::Func | HeapType::ConcreteFunc(_) => 0,
                     HeapType::Extern => 1,
                 };
                 put(out, 6, &heap.to_le_bytes());

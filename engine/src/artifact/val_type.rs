@@ -3,12 +3,12 @@
 //! ```text
 //!  bits 0..4   0 i32 · 1 i64 · 2 f32 · 3 f64 · 4 v128 · 5 reference
 //!  bit  4      of a reference: nullable
-//!  bit  5      of a reference: to the type whose index is in bits 8..32 (none yet)
+//!  bit  5      of a reference: to functions of the type whose index is in bits 8..32
 //!  bits 8..32  of a reference otherwise: 0 func · 1 extern
 //! ```
 //! Everything else is zero.
 
-use crate::wasm::types::{HeapType, RefType, ValType};
+use crate::wasm::types::{FuncTypeId, HeapType, RefType, ValType};
 
 /// The word for `ty`.
 pub(crate) fn encode(ty: ValType) -> u32 {
@@ -19,11 +19,13 @@ pub(crate) fn encode(ty: ValType) -> u32 {
         ValType::F64 => 3,
         ValType::V128 => 4,
         ValType::Ref(r) => {
-            let heap = match r.heap_type() {
-                HeapType::Func => 0,
-                HeapType::Extern => 1,
+            let (concrete, heap) = match r.heap_type() {
+                HeapType::Func => (0, 0),
+                HeapType::Extern => (0, 1),
+                // The validator caps types at 1,000,000.
+                HeapType::ConcreteFunc(ty) => (1, ty.0),
             };
-            5 | (r.is_nullable() as u32) << 4 | heap << 8
+            5 | (r.is_nullable() as u32) << 4 | concrete << 5 | heap << 8
         }
     }
 }
@@ -36,10 +38,11 @@ pub(crate) fn decode(word: u32) -> Option<ValType> {
         2 => ValType::F32,
         3 => ValType::F64,
         4 => ValType::V128,
-        _ if word & 0xef == 5 => {
-            let heap = match word >> 8 {
-                0 => HeapType::Func,
-                1 => HeapType::Extern,
+        _ if word & 0xcf == 5 => {
+            let heap = match (word & 0x20 != 0, word >> 8) {
+                (true, ty) => HeapType::ConcreteFunc(FuncTypeId(ty)),
+                (false, 0) => HeapType::Func,
+                (false, 1) => HeapType::Extern,
                 _ => return None,
             };
             ValType::Ref(RefType::new(word & 0x10 != 0, heap))
@@ -61,6 +64,6 @@ mod tests {
                 count += 1;
             }
         }
-        assert_eq!(count, 5 + 4);
+        assert_eq!(count, 5 + 4 + 2 * 16);
     }
 }

@@ -13,7 +13,7 @@ use std::ops::Range;
 use wasmparser::{
     BinaryReader, CompositeInnerType, DataKind, ElementKind, FuncToValidate, FunctionBody,
     KnownCustom, Name, NameSectionReader, Operator, Parser, Payload, TableInit, TypeRef,
-    ValidPayload, Validator, ValidatorResources, WasmFeatures, WasmModuleResources,
+    UnpackedIndex, ValidPayload, Validator, ValidatorResources, WasmFeatures, WasmModuleResources,
 };
 
 /// A decoded module: all of it is valid but for the bodies.
@@ -160,8 +160,9 @@ impl<'a> Decoder<'a> {
                         let CompositeInnerType::Func(func) = &ty.composite_type.inner else {
                             return Err(unsupported("a type that is not a function's").into());
                         };
+                        let known = &self.info.types;
                         let types = |types: &[wasmparser::ValType]| -> Result<Box<[ValType]>> {
-                            types.iter().map(|ty| val_type(*ty)).collect()
+                            types.iter().map(|ty| val_type(*ty, known)).collect()
                         };
                         let sig = Signature {
                             params: types(func.params())?,
@@ -186,7 +187,8 @@ impl<'a> Decoder<'a> {
             Payload::TableSection(section) => {
                 for table in section {
                     let table = table?;
-                    self.info.tables.push(table_type(table.ty)?);
+                    let ty = table_type(table.ty, &self.info.types)?;
+                    self.info.tables.push(ty);
                     let init = match table.init {
                         TableInit::RefNull => None,
                         TableInit::Expr(expr) => Some(self.const_expr(&expr)?),
@@ -208,7 +210,8 @@ impl<'a> Decoder<'a> {
             Payload::GlobalSection(section) => {
                 for global in section {
                     let global = global?;
-                    self.info.globals.push(global_type(global.ty)?);
+                    let ty = global_type(global.ty, &self.info.types)?;
+                    self.info.globals.push(ty);
                     let init = self.const_expr(&global.init_expr)?;
                     self.info.global_inits.push(init);
                 }
@@ -278,7 +281,7 @@ impl<'a> Decoder<'a> {
                 (ExternKind::Func, info.functions.len())
             }
             TypeRef::Table(ty) => {
-                info.tables.push(table_type(ty)?);
+                info.tables.push(table_type(ty, &info.types)?);
                 info.num_imported_tables += 1;
                 (ExternKind::Table, info.tables.len())
             }
@@ -288,7 +291,7 @@ impl<'a> Decoder<'a> {
                 (ExternKind::Memory, info.memories.len())
             }
             TypeRef::Global(ty) => {
-                info.globals.push(global_type(ty)?);
+                info.globals.push(global_type(ty, &info.types)?);
                 info.num_imported_globals += 1;
                 (ExternKind::Global, info.globals.len())
             }
@@ -338,7 +341,7 @@ impl<'a> Decoder<'a> {
                 for expr in items {
                     expressions.push(self.const_expr(&expr?)?);
                 }
-                (ref_type(ty)?, simplify(expressions))
+                (ref_type(ty, &self.info.types)?, simplify(expressions))
             }
         };
         Ok(ElementSegment { mode, element, items })
@@ -356,7 +359,11 @@ impl<'a> Decoder<'a> {
                     ConstOp::V128Const(u128::from_le_bytes(*value.bytes()))
                 }
                 Operator::GlobalGet { global_index } => ConstOp::GlobalGet(global_index),
-                Operator::RefNull { hty } => ConstOp::RefNull(heap_type(hty)?),
+                Operator::RefNull { hty } => {
+                    // The null of a concrete type is that of all functions.
+                    let heap = heap_type(hty, &self.info.types)?;
+                    ConstOp::RefNull(if heap.is_func() { HeapType::Func } else { heap })
+                }
                 Operator::RefFunc { function_index } => {
                     self.references.push(FuncIndex::new(function_index));
                     ConstOp::RefFunc(function_index)
@@ -442,32 +449,38 @@ fn range(range: Range<u64>) -> Range<usize> {
     range.start as usize..range.end as usize
 }
 
-fn val_type(ty: wasmparser::ValType) -> Result<ValType> {
+/// `types` are those known so far: types refer to earlier ones.
+fn val_type(ty: wasmparser::ValType, types: &[SigIndex]) -> Result<ValType> {
     Ok(match ty {
         wasmparser::ValType::I32 => ValType::I32,
         wasmparser::ValType::I64 => ValType::I64,
         wasmparser::ValType::F32 => ValType::F32,
         wasmparser::ValType::F64 => ValType::F64,
         wasmparser::ValType::V128 => ValType::V128,
-        wasmparser::ValType::Ref(r) => ValType::Ref(ref_type(r)?),
+        wasmparser::ValType::Ref(r) => ValType::Ref(ref_type(r, types)?),
     })
 }
 
-fn ref_type(ty: wasmparser::RefType) -> Result<RefType> {
-    Ok(RefType::new(ty.is_nullable(), heap_type(ty.heap_type())?))
+fn ref_type(ty: wasmparser::RefType, types: &[SigIndex]) -> Result<RefType> {
+    Ok(RefType::new(ty.is_nullable(), heap_type(ty.heap_type(), types)?))
 }
 
-fn heap_type(ty: wasmparser::HeapType) -> Result<HeapType> {
+fn heap_type(ty: wasmparser::HeapType, types: &[SigIndex]) -> Result<HeapType> {
     match ty {
+        wasmparser::HeapType::Concrete(UnpackedIndex::Module(index)) => {
+            let known = types.get(index as usize).map(|sig| FuncTypeId(sig.as_u32()));
+            let known = known.ok_or_else(|| unsupported("a type that refers to itself"))?;
+            Ok(HeapType::ConcreteFunc(known))
+        }
         wasmparser::HeapType::FUNC => Ok(HeapType::Func),
         wasmparser::HeapType::EXTERN => Ok(HeapType::Extern),
         _ => Err(unsupported("a reference to anything but functions and the host's values")),
     }
 }
 
-fn table_type(ty: wasmparser::TableType) -> Result<TableDecl> {
+fn table_type(ty: wasmparser::TableType, types: &[SigIndex]) -> Result<TableDecl> {
     Ok(TableDecl {
-        element: ref_type(ty.element_type)?,
+        element: ref_type(ty.element_type, types)?,
         min: ty.initial,
         max: ty.maximum,
         table64: ty.table64,
@@ -485,8 +498,8 @@ fn memory_type(ty: wasmparser::MemoryType) -> Result<MemoryDecl> {
     })
 }
 
-fn global_type(ty: wasmparser::GlobalType) -> Result<GlobalDecl> {
-    Ok(GlobalDecl { content: val_type(ty.content_type)?, mutable: ty.mutable })
+fn global_type(ty: wasmparser::GlobalType, types: &[SigIndex]) -> Result<GlobalDecl> {
+    Ok(GlobalDecl { content: val_type(ty.content_type, types)?, mutable: ty.mutable })
 }
 
 fn export_kind(kind: wasmparser::ExternalKind) -> Result<ExternKind> {

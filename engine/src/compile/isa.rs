@@ -151,7 +151,7 @@ pub(crate) fn value_type(ty: ValType) -> ir::Type {
         ValType::V128 => types::I8X16,
         ValType::Ref(r) => match r.heap_type() {
             // A pointer to a func_ref.
-            HeapType::Func => types::I64,
+            HeapType::Func | HeapType::ConcreteFunc(_) => types::I64,
             // A handle into the store's heap.
             HeapType::Extern => types::I32,
         },

@@ -22,7 +22,7 @@ impl HostFunc {
         ty: FuncType,
         call: impl Fn(Caller<'_, T>, &mut [ValRaw]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<Self> {
-        let type_ids = TypeIds::new(engine, std::iter::once(Ok((*ty.0).clone())))?;
+        let type_ids = TypeIds::new(engine, 1, |_, _| Ok((*ty.0).clone()))?;
         Ok(HostFunc { ty, type_ids, code: HostCode::new(call) })
     }
 

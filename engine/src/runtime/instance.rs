@@ -160,7 +160,11 @@ impl StoreOpaque {
         }
         let (own, value) = stack.pop().ok_or(DAMAGED)?;
         let same = match (own, ty) {
-            (ValType::Ref(own), ValType::Ref(ty)) => own.heap_type() == ty.heap_type(),
+            // Of which type a function is, is the validator's business; that it is a function
+            // and no handle is what keeps damage harmless.
+            (ValType::Ref(own), ValType::Ref(ty)) => {
+                own.heap_type().is_func() == ty.heap_type().is_func()
+            }
             (own, ty) => own == ty,
         };
         if same { Ok(value) } else { Err(DAMAGED.into()) }
@@ -186,11 +190,12 @@ impl StoreOpaque {
         let oob = || Trap::TableOutOfBounds;
         from.checked_add(len).filter(|end| *end <= available).ok_or_else(oob)?;
         to.checked_add(len).filter(|end| *end <= self.tables[table].len()).ok_or_else(oob)?;
-        let ty = ValType::Ref(self.tables[table].decl.element);
+        let element_type = self.tables[table].decl.element;
+        let ty = ValType::Ref(element_type);
         for i in 0..len {
             let value = match items.get(from + i)? {
                 Item::Function(None) => 0,
-                Item::Function(Some(_)) if ty != ValType::FUNCREF => {
+                Item::Function(Some(_)) if !element_type.heap_type().is_func() => {
                     return Err(Corrupt("an element segment's type").into());
                 }
                 Item::Function(Some(func)) => FuncRef::to_raw(Some(self.func_ref(instance, func)?)),
@@ -262,7 +267,7 @@ impl StoreOpaque {
                 let handle = match slot.handle {
                     Some(handle) => handle,
                     None => {
-                        let (decl, _) = data.module.view().global(index)?;
+                        let (decl, _) = data.module.global(index)?;
                         self.globals.push(GlobalData::in_instance(decl, slot.cell));
                         let handle = self.globals.len() - 1;
                         self.instances[instance].globals[at].handle = Some(handle);

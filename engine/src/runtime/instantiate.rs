@@ -54,13 +54,18 @@ impl Import {
 }
 
 /// Whether something of type `found` may be imported as `wanted` (section 3.3, import matching).
+/// Not for functions, whose types have numbers.
 fn matches(wanted: &ExternType, found: &ExternType) -> bool {
     let limits = |want: (u64, Option<u64>), have: (u64, Option<u64>)| {
         have.0 >= want.0 && want.1.is_none_or(|want| have.1.is_some_and(|have| have <= want))
     };
     match (wanted, found) {
-        (ExternType::Func(want), ExternType::Func(have)) => want == have,
-        (ExternType::Global(want), ExternType::Global(have)) => want == have,
+        (ExternType::Global(want), ExternType::Global(have)) => {
+            let (want, have) = (want.0, have.0);
+            want.mutable == have.mutable
+                && have.content.matches(&want.content)
+                && (!want.mutable || want.content == have.content)
+        }
         (ExternType::Table(want), ExternType::Table(have)) => {
             let (want, have) = (want.0, have.0);
             want.element == have.element
@@ -95,7 +100,7 @@ pub(crate) fn check_imports(
     }
     for (i, import) in imports.iter().enumerate() {
         let (from, name, kind, index) = view.import(i as u32)?;
-        // Functions are the many, and their types have numbers.
+        // Two types are the same if and only if their numbers are.
         if kind == ExternKind::Func {
             let wanted = module.func_type_id(index)?.0;
             let found = match import {
@@ -211,7 +216,7 @@ fn allocate(store: &mut StoreOpaque, module: &Module, imports: &[Import]) -> Res
     }
     for defined in 0..counts.defined_tables {
         let table = counts.imported_tables + defined;
-        let (decl, record) = view.table(table)?;
+        let (decl, record) = module.table(table)?;
         store.may_make(Growing::Table, decl.min, decl.max)?;
         let image = (record.image.len.get() > 0).then_some((index, table));
         let table = TableData::in_instance(decl, vm.defined_table(defined), image)?;

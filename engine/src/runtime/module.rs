@@ -6,10 +6,11 @@ use crate::Engine;
 use crate::abi::vmctx::{Counts, Layout};
 use crate::artifact::check;
 use crate::artifact::header::{Corrupt, Header};
-use crate::artifact::read::{Directory, View};
+use crate::artifact::read::{Directory, Expr, View};
+use crate::artifact::records;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::{ModuleDigest, nearest_difference};
-use crate::wasm::types::ExternKind;
+use crate::wasm::types::{ExternKind, FuncTypeId, GlobalDecl, TableDecl};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
@@ -90,8 +91,10 @@ impl Module {
         let directory = Directory::new(header);
         let view = View::new(mapping.bytes(), &directory);
         check::tables(&view, &counts, start)?;
-        let signatures = (0..view.signature_count()).map(|sig| Ok(view.signature(sig)?));
-        let type_ids = TypeIds::new(engine, signatures)?;
+        let type_ids = TypeIds::new(engine, view.signature_count(), |sig, ids| {
+            // Types refer to earlier ones.
+            Ok(view.signature(sig)?.renumbered(|ty: FuncTypeId| number(ids, ty))?)
+        })?;
         let engine = engine.clone();
         Ok(Module(Arc::new(Inner {
             engine,
@@ -143,13 +146,29 @@ impl Module {
         let view = self.view();
         Ok(match kind {
             ExternKind::Func => {
-                ExternType::Func(FuncType(Arc::new(view.signature(view.func_sig(index)?)?)))
+                let id = self.func_type_id(index)?.0;
+                let ty = self.engine().types().get(id).ok_or(Corrupt("a type's number"))?;
+                ExternType::Func(FuncType(ty))
             }
-            ExternKind::Table => ExternType::Table(TableType(view.table(index)?.0)),
+            ExternKind::Table => ExternType::Table(TableType(self.table(index)?.0)),
             ExternKind::Memory => ExternType::Memory(MemoryType(view.memory(index)?.0)),
-            ExternKind::Global => ExternType::Global(GlobalType(view.global(index)?.0)),
+            ExternKind::Global => ExternType::Global(GlobalType(self.global(index)?.0)),
             ExternKind::Tag => return Err(Corrupt("tags are not supported").into()),
         })
+    }
+
+    /// A table, as the engine knows its type.
+    pub(crate) fn table(&self, index: u32) -> Result<(TableDecl, &records::Table)> {
+        let (decl, record) = self.view().table(index)?;
+        let element = decl.element.renumbered(|ty| number(self.type_ids(), ty))?;
+        Ok((TableDecl { element, ..decl }, record))
+    }
+
+    /// A global, as the engine knows its type.
+    pub(crate) fn global(&self, index: u32) -> Result<(GlobalDecl, Expr<'_>)> {
+        let (decl, init) = self.view().global(index)?;
+        let content = decl.content.renumbered(|ty| number(self.type_ids(), ty))?;
+        Ok((GlobalDecl { content, ..decl }, init))
     }
 
     pub(crate) fn same(&self, other: &Module) -> bool {
@@ -215,6 +234,11 @@ impl Module {
 }
 
 const CHECKED: &str = "imports and exports were checked when the module was loaded";
+
+/// The engine's number of a type of the module, whose types have `ids`.
+fn number(ids: &[u32], ty: FuncTypeId) -> Result<FuncTypeId, Corrupt> {
+    ids.get(ty.0 as usize).map(|id| FuncTypeId(*id)).ok_or(Corrupt("a type's index"))
+}
 
 /// Why an artifact with that fingerprint is not for `engine`.
 fn incompatible(engine: &Engine, fingerprint: &[u8]) -> Error {

@@ -11,7 +11,7 @@ use crate::abi::memory_plan::{MAX_TABLE, MAX_TABLES};
 use crate::abi::vmctx::TABLE_INIT_BIT;
 use crate::artifact::NONE;
 use crate::error::{Error, ErrorKind, Result};
-use crate::wasm::types::{HeapType, TableDecl, ValType};
+use crate::wasm::types::{TableDecl, ValType};
 use crate::{RefType, Trap};
 
 /// A table of a store.
@@ -29,10 +29,7 @@ pub(crate) struct TableData {
 
 /// Bytes of an element.
 fn element_size(element: RefType) -> usize {
-    match element.heap_type() {
-        HeapType::Func => 8,
-        HeapType::Extern => 4,
-    }
+    if element.heap_type().is_func() { 8 } else { 4 }
 }
 
 impl TableData {
@@ -55,7 +52,7 @@ impl TableData {
     }
 
     fn is_func(&self) -> bool {
-        self.decl.element.heap_type() == HeapType::Func
+        self.decl.element.heap_type().is_func()
     }
 
     /// The raw element for a reference as wasm has it.
@@ -307,8 +304,5 @@ impl Table {
 /// `value` as wasm has it.
 fn reference(value: Ref, element: RefType, store: &mut StoreOpaque) -> Result<u64> {
     let raw = Val::from(value).to_raw(ValType::Ref(element), store)?;
-    Ok(match element.heap_type() {
-        HeapType::Func => raw.as_u64(),
-        HeapType::Extern => raw.as_u32().into(),
-    })
+    Ok(if element.heap_type().is_func() { raw.as_u64() } else { raw.as_u32().into() })
 }

@@ -2,7 +2,9 @@
 
 use crate::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::wasm::types::{GlobalDecl, MemoryDecl, RefType, Signature, TableDecl, ValType};
+use crate::wasm::types::{
+    FuncTypeId, GlobalDecl, HeapType, MemoryDecl, RefType, Signature, TableDecl, ValType,
+};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, RwLock};
@@ -30,6 +32,14 @@ impl FuncType {
     /// The results' types.
     pub fn results(&self) -> impl ExactSizeIterator<Item = ValType> + '_ {
         self.0.results.iter().copied()
+    }
+
+    /// The type of references to functions of this type.
+    ///
+    /// # Errors
+    /// If the engine has too many function types.
+    pub fn heap_type(&self, engine: &Engine) -> Result<HeapType> {
+        engine.types().intern(&self.0).map(|id| HeapType::ConcreteFunc(FuncTypeId(id)))
     }
 
     /// Parameter `i`'s type.
@@ -296,29 +306,24 @@ pub(crate) struct TypeIds {
 }
 
 impl TypeIds {
-    /// The numbers of `types` in the registry of `engine`.
+    /// The numbers of `count` types in the registry of `engine`. A type may refer to earlier ones,
+    /// whose numbers `ty` is told.
     ///
     /// # Errors
-    /// The first error of `types`, or that the engine has no number left.
+    /// The first error of `ty`, or that the engine has no number left.
     pub(crate) fn new(
         engine: &Engine,
-        types: impl Iterator<Item = Result<Signature>>,
+        count: u32,
+        ty: impl Fn(u32, &[u32]) -> Result<Signature>,
     ) -> Result<Self> {
-        // Made at once, so that what is registered is given back if a later one fails.
-        let mut ids = TypeIds { engine: engine.clone(), ids: Box::default() };
-        let mut list = Vec::with_capacity(types.size_hint().0);
-        let mut failed = None;
-        for ty in types {
-            match ty.and_then(|ty| engine.types().intern(&ty)) {
-                Ok(id) => list.push(id),
-                Err(error) => {
-                    failed = Some(error);
-                    break;
-                }
-            }
-        }
-        ids.ids = list.into();
-        failed.map_or(Ok(ids), Err)
+        let mut ids = Vec::new();
+        let all = (0..count).try_for_each(|index| {
+            ids.push(engine.types().intern(&ty(index, &ids)?)?);
+            Ok(())
+        });
+        // What is registered is given back if a later one fails.
+        let ids = TypeIds { engine: engine.clone(), ids: ids.into() };
+        all.map(|()| ids)
     }
 
     pub(crate) fn ids(&self) -> &[u32] {
@@ -333,7 +338,7 @@ impl Drop for TypeIds {
 }
 
 impl TypeRegistry {
-    /// The number of `sig`, held once more.
+    /// The number of `sig`, which refers to other types by their numbers; held once more.
     fn intern(&self, sig: &Signature) -> Result<u32> {
         let mut types = self.0.write().unwrap_or_else(|e| e.into_inner());
         let types = &mut *types;

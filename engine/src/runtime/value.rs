@@ -101,7 +101,7 @@ impl Val {
     /// The null reference of `heap`.
     pub fn null_ref(heap: HeapType) -> Val {
         match heap {
-            HeapType::Func => Val::FuncRef(None),
+            HeapType::Func | HeapType::ConcreteFunc(_) => Val::FuncRef(None),
             HeapType::Extern => Val::ExternRef(None),
         }
     }
@@ -135,11 +135,12 @@ impl Val {
         matches!(self, Val::FuncRef(None) | Val::ExternRef(None))
     }
 
-    /// Whether it may stand where a `ty` is wanted.
-    pub(crate) fn matches(&self, ty: ValType) -> bool {
+    /// Whether it may stand where a `ty` is wanted, but for the type of a function.
+    fn matches(&self, ty: ValType) -> bool {
         match (self.ty(), ty) {
             (ValType::Ref(own), ValType::Ref(want)) => {
-                own.heap_type() == want.heap_type() && (want.is_nullable() || !self.is_null())
+                own.heap_type().is_func() == want.heap_type().is_func()
+                    && (want.is_nullable() || !self.is_null())
             }
             (own, want) => own == want,
         }
@@ -162,6 +163,13 @@ impl Val {
             Val::V128(x) => ValRaw::from_u128(x.0),
             Val::FuncRef(func) => {
                 let func = func.map(|f| store.func_into_wasm(f)).transpose()?;
+                if let (Some(func), ValType::Ref(want)) = (func, ty)
+                    && let HeapType::ConcreteFunc(want) = want.heap_type()
+                    && want.0 != func.type_id()
+                {
+                    let message = format!("expected a value of type {ty}, found another function");
+                    return Err(Error::with_kind(ErrorKind::Host, message));
+                }
                 ValRaw::from_u64(FuncRef::to_raw(func))
             }
             Val::ExternRef(x) => ValRaw::from_u32(match x {
@@ -180,7 +188,7 @@ impl Val {
             ValType::F64 => Val::F64(raw.as_u64()),
             ValType::V128 => Val::V128(V128(raw.as_u128())),
             ValType::Ref(r) => match r.heap_type() {
-                HeapType::Func => {
+                HeapType::Func | HeapType::ConcreteFunc(_) => {
                     Val::FuncRef(FuncRef::from_raw(raw.as_u64()).map(|f| store.func(f)))
                 }
                 HeapType::Extern => Val::ExternRef(Rooted::from_handle(raw.as_u32(), store)),
@@ -225,7 +233,7 @@ impl Ref {
     /// The null reference of `heap`.
     pub fn null(heap: HeapType) -> Ref {
         match heap {
-            HeapType::Func => Ref::Func(None),
+            HeapType::Func | HeapType::ConcreteFunc(_) => Ref::Func(None),
             HeapType::Extern => Ref::Extern(None),
         }
     }

@@ -2,7 +2,9 @@
 //!
 //! Two function types with the same parameters and results are the same type. Each distinct one
 //! gets a [`SigIndex`], in order of first appearance, so that code compares one number and so
-//! that trampolines are made once a signature. Recursion groups will have their place here.
+//! that trampolines are made once a signature. A type refers to others, which come before it, by
+//! their numbers, so comparing these is comparing all of it. Recursion groups will have their
+//! place here.
 
 use super::index::SigIndex;
 use super::types::Signature;
@@ -16,7 +18,8 @@ pub(crate) struct Signatures {
 }
 
 impl Signatures {
-    /// The index of `sig`, which is added unless an equal one is there.
+    /// The index of `sig`, which is added unless an equal one is there. References to other types
+    /// are by their indices.
     pub(crate) fn intern(&mut self, sig: Signature) -> SigIndex {
         if let Some(index) = self.index.get(&sig) {
             return *index;

@@ -34,6 +34,25 @@ impl ValType {
     pub const fn is_ref(&self) -> bool {
         matches!(self, ValType::Ref(_))
     }
+
+    /// Whether every value of this type is one of `other` as well. Both are of one engine.
+    pub fn matches(&self, other: &ValType) -> bool {
+        match (self, other) {
+            (ValType::Ref(own), ValType::Ref(other)) => own.matches(other),
+            (own, other) => own == other,
+        }
+    }
+
+    #[allow(dead_code, reason = "not in every feature set")]
+    pub(crate) fn renumbered<E>(
+        self,
+        number: impl FnOnce(FuncTypeId) -> Result<FuncTypeId, E>,
+    ) -> Result<ValType, E> {
+        Ok(match self {
+            ValType::Ref(r) => ValType::Ref(r.renumbered(number)?),
+            other => other,
+        })
+    }
 }
 
 impl fmt::Display for ValType {
@@ -76,6 +95,25 @@ impl RefType {
     pub const fn heap_type(&self) -> HeapType {
         self.heap
     }
+
+    /// Whether every reference of this type is one of `other` as well. Both are of one engine.
+    pub fn matches(&self, other: &RefType) -> bool {
+        let wider = matches!((self.heap, other.heap), (HeapType::ConcreteFunc(_), HeapType::Func));
+        (self.heap == other.heap || wider) && (other.nullable || !self.nullable)
+    }
+
+    #[allow(dead_code, reason = "not in every feature set")]
+    pub(crate) fn renumbered<E>(
+        self,
+        number: impl FnOnce(FuncTypeId) -> Result<FuncTypeId, E>,
+    ) -> Result<RefType, E> {
+        Ok(match self.heap {
+            HeapType::ConcreteFunc(ty) => {
+                RefType::new(self.nullable, HeapType::ConcreteFunc(number(ty)?))
+            }
+            _ => self,
+        })
+    }
 }
 
 impl fmt::Display for RefType {
@@ -85,6 +123,8 @@ impl fmt::Display for RefType {
             (true, HeapType::Extern) => f.write_str("externref"),
             (false, HeapType::Func) => f.write_str("(ref func)"),
             (false, HeapType::Extern) => f.write_str("(ref extern)"),
+            (true, HeapType::ConcreteFunc(ty)) => write!(f, "(ref null {})", ty.0),
+            (false, HeapType::ConcreteFunc(ty)) => write!(f, "(ref {})", ty.0),
         }
     }
 }
@@ -97,13 +137,42 @@ pub enum HeapType {
     Func,
     /// Any value of the host.
     Extern,
+    /// A function of exactly that type.
+    ConcreteFunc(FuncTypeId),
 }
+
+impl HeapType {
+    /// Whether functions are what is referred to.
+    pub(crate) const fn is_func(self) -> bool {
+        matches!(self, HeapType::Func | HeapType::ConcreteFunc(_))
+    }
+}
+
+/// A function type by number: the engine's, once a module is loaded;
+/// [`FuncType::heap_type`](crate::FuncType::heap_type) has it. In artifacts and in the compiler it
+/// is the module's `SigIndex`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FuncTypeId(pub(crate) u32);
 
 /// The type of a function: parameters and results, in order.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Signature {
     pub(crate) params: Box<[ValType]>,
     pub(crate) results: Box<[ValType]>,
+}
+
+#[allow(dead_code, reason = "not every feature set has types that refer to types")]
+impl Signature {
+    /// With other numbers for the types that it refers to.
+    pub(crate) fn renumbered<E>(
+        mut self,
+        mut number: impl FnMut(FuncTypeId) -> Result<FuncTypeId, E>,
+    ) -> Result<Signature, E> {
+        for ty in self.params.iter_mut().chain(&mut self.results) {
+            *ty = ty.renumbered(&mut number)?;
+        }
+        Ok(self)
+    }
 }
 
 impl fmt::Display for Signature {

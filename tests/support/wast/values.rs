@@ -35,6 +35,8 @@ fn heap_type(heap: &HeapType<'_>) -> Option<precompile::HeapType> {
         HeapType::Abstract { shared: false, ty: AbstractHeapType::Extern } => {
             Some(precompile::HeapType::Extern)
         }
+        // The null of a function's type is that of all of them.
+        HeapType::Concrete(_) => Some(precompile::HeapType::Func),
         _ => None,
     }
 }

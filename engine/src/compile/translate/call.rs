@@ -24,6 +24,8 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
         Op::ReturnCallIndirect { type_index, table_index } => {
             indirect(t, t.env.info.types[type_index as usize], table_index, Kind::Tail);
         }
+        Op::CallRef { type_index } => by_reference(t, type_index, Kind::Call),
+        Op::ReturnCallRef { type_index } => by_reference(t, type_index, Kind::Tail),
         _ => return false,
     }
     true
@@ -81,6 +83,18 @@ fn indirect(t: &mut Translator<'_, '_>, sig: SigIndex, table: u32, kind: Kind) {
 
     let flags = t.flags.func_ref;
     let code = t.builder.ins().load(types::I64, flags, callee, func_ref::CODE as i32);
+    let vmctx = t.builder.ins().load(types::I64, flags, callee, func_ref::VMCTX as i32);
+    call(t, sig, Callee::Code(code), vmctx, kind);
+}
+
+/// The reference lies on top of the arguments. It is of the right type, or null.
+fn by_reference(t: &mut Translator<'_, '_>, ty: u32, kind: Kind) {
+    let sig = t.env.info.types[ty as usize];
+    let callee = t.pop();
+    // The first page is never mapped, so the load is the question for null as well.
+    let null = t.flags.func_ref.with_trap_code(Some(trap_code(Trap::NullReference)));
+    let code = t.builder.ins().load(types::I64, null, callee, func_ref::CODE as i32);
+    let flags = t.flags.func_ref;
     let vmctx = t.builder.ins().load(types::I64, flags, callee, func_ref::VMCTX as i32);
     call(t, sig, Callee::Code(code), vmctx, kind);
 }

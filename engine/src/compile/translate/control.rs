@@ -10,6 +10,7 @@ use crate::compile::function::trap_code;
 use crate::compile::isa::value_type;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wasm::index::SigIndex;
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, BlockArg, InstBuilder};
 use cranelift_codegen::packed_option::PackedOption;
 use wasmparser::{BlockType, BrTable, Operator as Op};
@@ -143,7 +144,22 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>, offset: u64) ->
             branch(t, *relative_depth);
             t.control.unreachable = true;
         }
-        Op::BrIf { relative_depth } => branch_if(t, *relative_depth),
+        Op::BrIf { relative_depth } => {
+            let condition = t.pop();
+            branch_if(t, condition, *relative_depth);
+        }
+        Op::BrOnNull { relative_depth } => {
+            let reference = t.pop();
+            let is_null = t.builder.ins().icmp_imm_u(IntCC::Equal, reference, 0);
+            branch_if(t, is_null, *relative_depth);
+            t.push(reference);
+        }
+        Op::BrOnNonNull { relative_depth } => {
+            // The branch takes the reference along.
+            let reference = *t.stack.last().expect("validated code never reads an empty stack");
+            branch_if(t, reference, *relative_depth);
+            t.pop();
+        }
         Op::BrTable { targets } => {
             branch_table(t, targets, offset)?;
             t.control.unreachable = true;
@@ -326,8 +342,7 @@ fn branch(t: &mut Translator<'_, '_>, depth: u32) {
     }
 }
 
-fn branch_if(t: &mut Translator<'_, '_>, depth: u32) {
-    let condition = t.pop();
+fn branch_if(t: &mut Translator<'_, '_>, condition: ir::Value, depth: u32) {
     let (block, count) = label(t, depth);
     let args = take_args(t, count);
     let next = t.builder.create_block();

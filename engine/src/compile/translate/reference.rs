@@ -1,7 +1,9 @@
 //! References, and the operators of any type: `drop` and `select`.
 
 use super::{Translator, call};
+use crate::Trap;
 use crate::abi::builtins::Builtin;
+use crate::compile::function::trap_code;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, InstBuilder, types};
 use wasmparser::{AbstractHeapType, HeapType, Operator as Op};
@@ -31,6 +33,11 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
             let result = t.builder.ins().uextend(types::I32, is_null);
             t.push(result);
         }
+        Op::RefAsNonNull => {
+            let reference = t.pop();
+            t.builder.ins().trapz(reference, trap_code(Trap::NullReference));
+            t.push(reference);
+        }
         Op::RefFunc { function_index } => {
             let function = t.builder.ins().iconst(types::I32, i64::from(function_index));
             let reference = call::walking_builtin(t, Builtin::ref_func, &[function]);
@@ -51,6 +58,8 @@ pub(super) fn clif_type(heap: HeapType) -> Option<ir::Type> {
             AbstractHeapType::Extern => Some(types::I32),
             _ => None,
         },
+        // Validated: without garbage collection, all types are of functions.
+        HeapType::Concrete(_) => Some(types::I64),
         _ => None,
     }
 }

@@ -7,7 +7,7 @@
 use super::{Translator, call, metering};
 use crate::abi::builtins::Builtin;
 use crate::abi::vmctx::{TABLE_INIT_BIT, place_import, table};
-use crate::wasm::types::{HeapType, TableDecl};
+use crate::wasm::types::TableDecl;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, MemFlagsData, Value, types};
 use wasmparser::Operator as Op;
@@ -88,10 +88,7 @@ fn decl(t: &Translator<'_, '_>, table: u32) -> TableDecl {
 }
 
 fn of_functions(decl: &TableDecl) -> bool {
-    match decl.element.heap_type() {
-        HeapType::Func => true,
-        HeapType::Extern => false,
-    }
+    decl.element.heap_type().is_func()
 }
 
 fn by_element(decl: &TableDecl, functions: Builtin, others: Builtin) -> Builtin {

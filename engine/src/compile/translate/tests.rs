@@ -382,6 +382,40 @@ fn tail_calls() {
 }
 
 #[test]
+fn typed_function_references() {
+    let text = r#"(module
+        (type $t (func (param i32) (result i32)))
+        (type $u (func (param (ref null $t) (ref $t) externref) (result (ref null $t))))
+        (import "" "g" (global $g (ref $t)))
+        (table $a 2 (ref null $t)) (table $b 2 (ref $t) (global.get $g))
+        (elem declare func $call)
+        (func $call (type $t)
+            (call_ref $t (call_ref $t (local.get 0) (global.get $g)) (ref.func $call)))
+        (func (export "tail") (type $t)
+            (return_call_ref $t (local.get 0) (table.get $a (local.get 0)))
+            (i32.const 1) (drop))
+        (func (export "null") (type $u) (local (ref null $t) (ref $t))
+            (local.set 3 (local.get 0))
+            (block $null
+                (local.set 4 (br_on_null $null (local.get 3)))
+                (table.set $b (i32.const 1) (local.get 4))
+                (drop (table.grow $a (local.get 4) (i32.const 1))))
+            (block $extern (drop (br_on_null $extern (local.get 2))))
+            (drop (block $some (result externref)
+                (br_on_non_null $some (local.get 2)) (ref.null extern)))
+            (drop (ref.as_non_null (local.get 2)))
+            (ref.as_non_null (local.get 0)))
+        (func (export "block") (param (ref $t)) (result i32)
+            (i32.const 1)
+            (block (param i32) (result i32 (ref $t)) (br_on_non_null 0 (local.get 0)) (unreachable))
+            (call_ref $t)))"#;
+    everywhere(text);
+    let functions = compile_wat(text, all_settings()[0]);
+    assert!(traps(&functions[0].0).contains(&Trap::NullReference));
+    assert!(traps(&functions[2].0).contains(&Trap::NullReference));
+}
+
+#[test]
 fn wide_memories_and_small_pages() {
     for memory in
         ["i64 2 10", "i64 2", "i64 2 2", "i64 0", "2 200000 (pagesize 1)", "7 7 (pagesize 1)"]
