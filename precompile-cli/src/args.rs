@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Tell the settings that code depends on
     Settings(Settings),
+    /// Run scripts of tests: *.wast
+    Wast(Wast),
     /// Print a script that completes command lines in a shell
     Completions(Completions),
     /// Write the manual pages into a folder
@@ -197,6 +199,28 @@ pub(crate) struct Settings {
     /// How to write them
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,
+}
+
+/// Run scripts of tests, in the format of WebAssembly's own.
+///
+/// Each directive that fails is told as FILE:LINE: MESSAGE on standard error, and the others run
+/// all the same. Lines such as ;;! memory64 = true at the top of a script switch a proposal for
+/// it, unless --features is given. There is no cache.
+#[derive(Debug, Args)]
+pub(crate) struct Wast {
+    /// Scripts, folders of them, or - for standard input
+    #[arg(required = true, value_name = "FILE|DIR|-")]
+    pub(crate) scripts: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) code: Code,
+    /// Scripts that run at the same time; 0 for one a processor
+    #[arg(short = 'j', long, value_name = "N", default_value_t = 0)]
+    pub(crate) jobs: usize,
+    /// json writes one document to standard output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 /// Print a script that completes command lines.

@@ -25,7 +25,7 @@ impl Input {
         Input { path: path.into(), problem: Some(problem.into()) }
     }
 
-    /// The module's bytes.
+    /// What is in it.
     pub(crate) fn read(&self) -> Result<Vec<u8>, String> {
         match &self.problem {
             Some(problem) => Err(problem.clone()),
@@ -34,12 +34,21 @@ impl Input {
     }
 }
 
-/// All files that `paths` stand for, in order: those of a folder sorted by name.
+/// All modules that `paths` stand for, in order: those of a folder sorted by name.
 pub(crate) fn expand(paths: &[PathBuf]) -> Vec<Input> {
+    expand_to(paths, &["wasm", "wat"])
+}
+
+/// The same for scripts of tests.
+pub(crate) fn expand_scripts(paths: &[PathBuf]) -> Vec<Input> {
+    expand_to(paths, &["wast"])
+}
+
+fn expand_to(paths: &[PathBuf], extensions: &[&str]) -> Vec<Input> {
     let mut all = Vec::new();
     for path in paths {
         if !is_stdin(path) && path.is_dir() {
-            walk(path, &mut all);
+            walk(path, extensions, &mut all);
         } else {
             all.push(Input::file(path));
         }
@@ -47,16 +56,17 @@ pub(crate) fn expand(paths: &[PathBuf]) -> Vec<Input> {
     all
 }
 
-fn walk(folder: &Path, all: &mut Vec<Input>) {
+fn walk(folder: &Path, extensions: &[&str], all: &mut Vec<Input>) {
     let before = all.len();
     for entry in WalkDir::new(folder).sort_by_file_name() {
         match entry {
             Ok(entry) => {
                 let path = entry.path();
-                let is_module = path.extension().is_some_and(|end| end == "wasm" || end == "wat");
+                let end = path.extension();
+                let is_meant = end.is_some_and(|end| extensions.iter().any(|known| end == *known));
                 // A link counts by what it leads to; a folder behind one is not entered, since
                 // that may have no end.
-                if is_module && !path.is_dir() {
+                if is_meant && !path.is_dir() {
                     all.push(Input::file(path));
                 }
             }
@@ -68,7 +78,9 @@ fn walk(folder: &Path, all: &mut Vec<Input>) {
         }
     }
     if all.len() == before {
-        all.push(Input::failed(folder, "no *.wasm or *.wat in this folder; name the files"));
+        let kinds = extensions.iter().map(|end| format!("*.{end}")).collect::<Vec<_>>();
+        let message = format!("no {} in this folder; name the files", kinds.join(" or "));
+        all.push(Input::failed(folder, message));
     }
 }
 
@@ -122,8 +134,8 @@ fn too_long() -> String {
 }
 
 fn missing(path: &Path, error: &io::Error) -> String {
-    const COMMANDS: [&str; 7] =
-        ["run", "check", "inspect", "settings", "completions", "man", "help"];
+    const COMMANDS: [&str; 8] =
+        ["run", "check", "inspect", "settings", "wast", "completions", "man", "help"];
     let is_command = COMMANDS.iter().any(|name| path.as_os_str() == OsStr::new(name));
     match error.kind() {
         io::ErrorKind::NotFound if is_command => {

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Some(Command::Check(args)) => commands::check::check(args),
         Some(Command::Inspect(args)) => commands::inspect::inspect(args),
         Some(Command::Settings(args)) => commands::settings::settings(args),
+        Some(Command::Wast(args)) => commands::wast::wast(args),
         Some(Command::Completions(args)) => commands::shell::completions(args),
         Some(Command::Man(args)) => commands::shell::man(args),
     })

@@ -107,7 +107,7 @@ fn config(code: &Code, target: Target, cpu: CpuLevel) -> Result<Config, Usage> {
 }
 
 /// The proposals of a list: changes of the default, or a whole set.
-fn features(list: Option<&str>) -> Result<Features, Usage> {
+pub(crate) fn features(list: Option<&str>) -> Result<Features, Usage> {
     let Some(list) = list else { return Ok(Features::default()) };
     let words: Vec<&str> = list.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
     let is_change = |word: &str| word.starts_with(['+', '-']);

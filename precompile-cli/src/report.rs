@@ -92,6 +92,11 @@ impl Printer {
         }
     }
 
+    /// What was found wrong at a place, which it begins with. Never left out.
+    pub(crate) fn finding(&self, text: impl fmt::Display) {
+        self.line(&clean(&text.to_string()));
+    }
+
     /// More about the line above.
     pub(crate) fn detail(&self, text: impl fmt::Display) {
         if self.verbose {

@@ -10,6 +10,7 @@ const ADDRESSES: &[&str] = &["engine/src/runtime/vm/", "engine/src/runtime/code.
 const FORBIDDEN: &[&str] = &[
     "cache/src/lib.rs",
     "engine/wasi/src/lib.rs",
+    "engine/wast/src/lib.rs",
     "precompile-cli/src/main.rs",
     "engine/src/compile/mod.rs",
     "engine/src/artifact/mod.rs",

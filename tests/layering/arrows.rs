@@ -120,6 +120,7 @@ fn some_words_are_not_even_spelled() {
         ("engine/src/runtime/", &compiler),
         ("engine/src/compile/", &["runtime", "precompile_cache", "libc", "rustix"]),
         ("engine/wasi/src/", &["wasmparser", "precompile_cache"]),
+        ("engine/wast/src/", &["wasmparser", "precompile_cache"]),
         ("precompile-cli/src/", &["wasmparser"]),
     ];
     for (folder, words) in rules {

@@ -58,8 +58,10 @@ fn arrows_between_the_crates() {
     assert_eq!(ours("precompile-cache"), [""; 0]);
     assert_eq!(ours("precompile"), ["precompile-cache"]);
     assert_eq!(ours("precompile-wasi"), ["precompile"]);
-    assert_eq!(ours("precompile-cli"), ["precompile", "precompile-cache", "precompile-wasi"]);
-    for package in ["precompile-cli", "precompile-wasi"] {
+    assert_eq!(ours("precompile-wast"), ["precompile"]);
+    let below = ["precompile", "precompile-cache", "precompile-wasi", "precompile-wast"];
+    assert_eq!(ours("precompile-cli"), below);
+    for package in ["precompile-cli", "precompile-wasi", "precompile-wast"] {
         for name in names(&["-p", package, "-e", "normal", "--depth", "1"]) {
             let behind = name.starts_with("cranelift") || name == "wasmparser";
             assert!(!behind, "{package} goes behind the engine's back to {name}");
@@ -74,7 +76,8 @@ fn licences_go_with_ours() {
     let list = list.split(']').next().expect("which ends");
     let allowed: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
     assert!(allowed.contains(&"Apache-2.0"), "{allowed:?}");
-    let ours = ["precompile", "precompile-cache", "precompile-wasi", "precompile-cli"];
+    let ours =
+        ["precompile", "precompile-cache", "precompile-wasi", "precompile-wast", "precompile-cli"];
     let ours: Vec<&str> = ours.iter().flat_map(|package| ["-p", package]).collect();
     for line in tree(&[&ours[..], &["-e", "normal,build"]].concat(), "{p}|{l}") {
         // Between packages that were asked for there are empty lines.

@@ -1,7 +1,7 @@
 //! The runner itself: that what is wrong fails, whatever kind of directive says it.
 
 use precompile::{Config, Engine, Features};
-use tests::wast::run;
+use precompile_wast::run;
 
 /// Directives of which each fails after `module`, and a part of what is said about it.
 const WRONG: &[(&str, &str)] = &[
@@ -26,7 +26,7 @@ const WRONG: &[(&str, &str)] = &[
     (r#"(invoke "trap")"#, "unreachable"),
     (r#"(assert_return (invoke "trap"))"#, "unreachable"),
     (r#"(assert_trap (invoke "trap") "integer overflow")"#, "expected \"integer overflow\""),
-    (r#"(assert_trap (invoke "trap") "")"#, "expected \"\""),
+    (r#"(assert_trap (invoke "trap") "2")"#, "expected \"2\""),
     (r#"(assert_trap (invoke "i32") "unreachable")"#, "no trap"),
     (r#"(assert_exhaustion (invoke "trap") "call stack exhausted")"#, "unreachable"),
     (r#"(assert_exhaustion (invoke "i32") "call stack exhausted")"#, "no trap"),
@@ -56,6 +56,12 @@ const WRONG: &[(&str, &str)] = &[
     (r#"(assert_unlinkable (module (func (result i32))) "unknown import")"#, "refused"),
     // What the runner does not know.
     (r#"(assert_exception (invoke "i32"))"#, "not supported yet"),
+    (r#"(assert_suspension (invoke "i32") "")"#, "not supported yet"),
+    (r#"(thread $t (shared (module $m)))"#, "shared memories are not supported yet"),
+    (r#"(thread $t (invoke "i32"))"#, "line 12: invoke: there is no such instance"),
+    (r#"(wait $t)"#, "no thread `t`"),
+    (r#"(component)"#, "components are not supported yet"),
+    (r#"(assert_invalid (component (core module (func (i32.const 1)))) "")"#, "components are not"),
     (r#"(assert_return (invoke "i32") (i32.const 1.5))"#, "cannot parse"),
     (r#"(assert_nothing (invoke "i32"))"#, "cannot parse"),
 ];
@@ -111,9 +117,41 @@ fn what_is_right_passes() {
         (module (func $f (export "f") (result v128 externref)
             (v128.const f32x4 nan 1 2 nan:0x600000) (ref.null extern)))
         (assert_return (invoke "f")
-            (v128.const f32x4 nan:canonical 1 2 nan:arithmetic) (ref.null))"#;
+            (v128.const f32x4 nan:canonical 1 2 nan:arithmetic) (ref.null))
+        (module (import "wasmtime" "gc" (func)) (func (export "null") (result funcref)
+            (ref.null func)) (func (export "f") (param externref) (result externref)
+            (local.get 0)) (func (export "trap") unreachable))
+        (assert_return (invoke "null") (ref.null nofunc))
+        (assert_return (invoke "f" (ref.null noextern)) (ref.null extern))
+        (assert_trap (invoke "trap") "")
+        (assert_trap (invoke "trap") "wasm trap: wasm `unreachable` instruction executed: more")
+        (assert_unlinkable (module (import "spectest" "memory" (memory 3)))
+            "in other words")
+        (thread $t
+            (module (func (export "two") (result i32) (i32.const 2)))
+            (assert_return (invoke "two") (i32.const 2)))
+        (wait $t)"#;
     let outcome = run(&Engine::default(), script);
-    assert_eq!((outcome.directives, outcome.failures), (18, vec![]));
+    assert_eq!((outcome.directives, outcome.failures), (26, vec![]));
+}
+
+/// A module that is refused since the engine lacks what the script is about proves nothing.
+#[test]
+fn lack_of_support_is_no_refusal() {
+    let script = ";;! gc = true\n(assert_invalid (module (type (struct))) \"\")";
+    let lacking = precompile_wast::Header::parse(script).unsupported();
+    let outcome = run(&Engine::default(), script);
+    assert_eq!(outcome.failures.len(), 1, "{lacking}: {:?}", outcome.failures);
+}
+
+/// What is between directives is not passed over.
+#[test]
+fn nothing_is_passed_over() {
+    let outcome = run(&Engine::default(), "(module)\noops (module))\n");
+    let lines: Vec<_> = outcome.failures.iter().map(|f| (f.line, &*f.directive)).collect();
+    assert_eq!((outcome.directives, lines), (4, vec![(2, "oops"), (2, ")")]));
+    assert_eq!(run(&Engine::default(), "oops").failures.len(), 1);
+    assert!(run(&Engine::default(), ";; nothing").failures.is_empty());
 }
 
 /// A failed module leaves nothing behind that later directives could pass with.

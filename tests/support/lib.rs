@@ -3,6 +3,5 @@
 mod binary;
 pub mod cases;
 mod readme;
-pub mod wast;
 
 pub use binary::{precompile_binary, target_dir};

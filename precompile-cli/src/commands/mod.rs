@@ -8,6 +8,7 @@ pub(crate) mod settings;
 pub(crate) mod shell;
 pub(crate) mod values;
 pub(crate) mod warm;
+pub(crate) mod wast;
 
 /// Fine.
 pub(crate) const FINE: u8 = 0;

@@ -1,13 +1,14 @@
 //! A running script: its store, the instances that it named, and the directives.
 
-use super::{keyword, spectest, values};
-use precompile::{Engine, Error, ErrorKind, Instance, Linker, Module, Result, Store, Trap, Val};
-use std::collections::HashMap;
-use wast::token::Id;
-use wast::{QuoteWat, WastDirective, WastExecute, WastInvoke, Wat};
+use crate::expect::{self, Stopped};
+use crate::{keyword, spectest, values};
+use precompile::{Engine, ErrorKind, Features, Instance, Linker, Module, Result, Store, Val};
+use std::collections::{HashMap, HashSet};
+use wast::token::{Id, Span};
+use wast::{QuoteWat, WastDirective, WastExecute, WastInvoke, WastThread, Wat};
 
 /// The state of a script.
-pub(super) struct Session {
+pub(crate) struct Session {
     engine: Engine,
     store: Store<()>,
     linker: Linker<()>,
@@ -17,39 +18,16 @@ pub(super) struct Session {
     instances: HashMap<String, Instance>,
     definition: Option<Module>,
     definitions: HashMap<String, Module>,
-}
-
-/// Why a call or an instantiation has no results.
-enum Stopped {
-    /// There was nothing to call: a mistake in the script, or of an earlier directive.
-    Script(String),
-    Engine(Error),
-}
-
-impl From<Error> for Stopped {
-    fn from(error: Error) -> Self {
-        Stopped::Engine(error)
-    }
-}
-
-impl From<String> for Stopped {
-    fn from(message: String) -> Self {
-        Stopped::Script(message)
-    }
-}
-
-impl From<Stopped> for String {
-    fn from(stopped: Stopped) -> String {
-        match stopped {
-            Stopped::Script(message) => message,
-            Stopped::Engine(error) => format!("{error:#}"),
-        }
-    }
+    /// Threads that ran and are not waited for yet.
+    threads: HashSet<String>,
+    /// What the script is about, and the engine does not have.
+    lacking: Features,
 }
 
 impl Session {
-    /// With nothing but `spectest` in it.
-    pub(super) fn new(engine: &Engine) -> Result<Self> {
+    /// With nothing but the host's modules in it, for a script about features some of which,
+    /// `lacking`, the engine does not have.
+    pub(crate) fn new(engine: &Engine, lacking: Features) -> Result<Self> {
         let mut store = Store::new(engine, ());
         // Where either is looked at, there is enough.
         let _ = store.set_fuel(u64::MAX);
@@ -66,14 +44,20 @@ impl Session {
             instances: HashMap::new(),
             definition: None,
             definitions: HashMap::new(),
+            threads: HashSet::new(),
+            lacking,
         })
     }
 
-    /// Runs a directive.
+    /// Runs a directive. `line` tells in which line of the script something inside of it is.
     ///
     /// # Errors
     /// What went otherwise than it says.
-    pub(super) fn run(&mut self, directive: &mut WastDirective<'_>) -> Result<(), String> {
+    pub(crate) fn run(
+        &mut self,
+        directive: &mut WastDirective<'_>,
+        line: &dyn Fn(Span) -> usize,
+    ) -> Result<(), String> {
         match directive {
             WastDirective::Module(quote) => {
                 self.current = None;
@@ -104,13 +88,13 @@ impl Session {
                 values::compare(&found, results, &self.store)
             }
             WastDirective::AssertTrap { exec, message, .. } => {
-                expect_trap(self.execute(exec), message)
+                expect::trap(self.execute(exec), message)
             }
             WastDirective::AssertExhaustion { call, message, .. } => {
-                expect_trap(self.invoke(call), message)
+                expect::trap(self.invoke(call), message)
             }
             WastDirective::AssertUnlinkable { module, message, .. } => {
-                expect_unlinkable(self.execute_module(module), message)
+                expect::unlinkable(self.execute_module(module), message)
             }
             // Text and binaries are refused by different parts, none of which says which of the
             // two it found.
@@ -118,18 +102,49 @@ impl Session {
             | WastDirective::AssertMalformedCustom { module, .. }
             | WastDirective::AssertInvalid { module, .. }
             | WastDirective::AssertInvalidCustom { module, .. } => self.expect_refused(module),
-            WastDirective::AssertException { .. }
-            | WastDirective::AssertSuspension { .. }
-            | WastDirective::Thread(_)
-            | WastDirective::Wait { .. } => {
+            WastDirective::AssertException { .. } | WastDirective::AssertSuspension { .. } => {
                 Err(format!("`{}` is not supported yet", keyword(directive)))
             }
+            WastDirective::Thread(thread) => self.thread(thread, line),
+            WastDirective::Wait { thread, .. } => match self.threads.remove(thread.name()) {
+                true => Ok(()),
+                false => Err(format!("no thread `{}` was run", thread.name())),
+            },
         }
+    }
+
+    /// Runs all of a thread's directives, in a store of its own. Nothing is shared between stores,
+    /// so nobody can tell that it has ended before the next directive.
+    fn thread(
+        &mut self,
+        thread: &mut WastThread<'_>,
+        line: &dyn Fn(Span) -> usize,
+    ) -> Result<(), String> {
+        if let Some(module) = thread.shared_module {
+            let name = module.name();
+            return Err(format!(
+                "the thread shares the module `{name}`: shared memories are not supported yet"
+            ));
+        }
+        let child = Session::new(&self.engine, self.lacking);
+        let mut child = child.map_err(|error| format!("no module `spectest`: {error:#}"))?;
+        let mut failures = Vec::new();
+        for directive in &mut thread.directives {
+            let span = directive.span();
+            if let Err(message) = child.run(directive, line) {
+                failures.push(format!("line {}: {}: {message}", line(span), keyword(directive)));
+            }
+        }
+        self.threads.insert(thread.name.name().to_string());
+        if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
     }
 
     /// Compiles a module, and remembers it for `module instance`.
     fn define(&mut self, quote: &mut QuoteWat<'_>) -> Result<Module, String> {
-        let bytes = quote.encode().map_err(|error| format!("refused as text: {error}"))?;
+        if is_component(quote) {
+            return Err(COMPONENT.into());
+        }
+        let bytes = quote.encode().map_err(refused)?;
         let module = Module::from_binary(&self.engine, &bytes);
         let module = module.map_err(|error| format!("refused: {error:#}"))?;
         if let Some(name) = quote.name() {
@@ -172,7 +187,10 @@ impl Session {
 
     /// Instantiates a module that no directive refers to afterwards.
     fn execute_module(&mut self, module: &mut Wat<'_>) -> Result<Vec<Val>, Stopped> {
-        let bytes = module.encode().map_err(|error| format!("refused as text: {error}"))?;
+        if matches!(module, Wat::Component(_)) {
+            return Err(Stopped::Script(COMPONENT.into()));
+        }
+        let bytes = module.encode().map_err(refused)?;
         let module = Module::from_binary(&self.engine, &bytes);
         // What does not compile has neither trapped nor failed to link.
         let module = module.map_err(|error| format!("refused: {error:#}"))?;
@@ -192,11 +210,17 @@ impl Session {
     }
 
     fn expect_refused(&self, quote: &mut QuoteWat<'_>) -> Result<(), String> {
+        if is_component(quote) {
+            return Err(COMPONENT.into());
+        }
         let Ok(bytes) = quote.encode() else {
             return Ok(());
         };
         match Module::from_binary(&self.engine, &bytes) {
             Ok(_) => Err("the module was accepted".into()),
+            Err(error) if error.kind() == ErrorKind::Unsupported && !self.lacking.is_empty() => {
+                Err(format!("refused, but for lack of support only: {error:#}"))
+            }
             Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Unsupported) => {
                 Ok(())
             }
@@ -205,37 +229,13 @@ impl Session {
     }
 }
 
-fn expect_trap(result: Result<Vec<Val>, Stopped>, expected: &str) -> Result<(), String> {
-    let error = match result {
-        Ok(results) => return Err(format!("no trap, but {results:?}: expected \"{expected}\"")),
-        Err(Stopped::Engine(error)) => error,
-        Err(Stopped::Script(message)) => return Err(message),
-    };
-    let Some(trap) = error.downcast_ref::<Trap>() else {
-        return Err(format!("no trap, but {error:#}: expected \"{expected}\""));
-    };
-    // The specification's own interpreter also tells which element was not there.
-    let words = expected.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end();
-    // And what a null would have been a reference to.
-    let null = words.starts_with("null ") && words.ends_with(" reference");
-    let words = if null { "null reference" } else { words };
-    let found = trap.to_string();
-    if !words.is_empty() && found.contains(words) {
-        return Ok(());
-    }
-    Err(format!("\"{found}\", expected \"{expected}\""))
+const COMPONENT: &str = "components are not supported yet";
+
+fn is_component(quote: &QuoteWat<'_>) -> bool {
+    matches!(quote, QuoteWat::Wat(Wat::Component(_)) | QuoteWat::QuoteComponent(..))
 }
 
-fn expect_unlinkable(result: Result<Vec<Val>, Stopped>, expected: &str) -> Result<(), String> {
-    match result {
-        Ok(_) => Err(format!("it was linked, expected \"{expected}\"")),
-        Err(Stopped::Engine(error)) if error.kind() == ErrorKind::Link => {
-            let found = format!("{error:#}");
-            if found.contains(expected) {
-                return Ok(());
-            }
-            Err(format!("\"{found}\", expected \"{expected}\""))
-        }
-        Err(stopped) => Err(stopped.into()),
-    }
+/// The parser's message without the text that it quotes, which may be the whole module.
+fn refused(error: wast::Error) -> String {
+    format!("refused as text: {}", error.message())
 }

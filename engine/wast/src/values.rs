@@ -6,7 +6,7 @@ use wast::token::{F32, F64};
 use wast::{WastArg, WastRet};
 
 /// The value that a script calls a function with.
-pub(super) fn argument(arg: &WastArg<'_>, store: &mut Store<()>) -> Result<Val, String> {
+pub(crate) fn argument(arg: &WastArg<'_>, store: &mut Store<()>) -> Result<Val, String> {
     let WastArg::Core(arg) = arg else {
         return Err("values of components are not supported yet".into());
     };
@@ -27,14 +27,16 @@ pub(super) fn argument(arg: &WastArg<'_>, store: &mut Store<()>) -> Result<Val, 
     })
 }
 
+/// The type whose null is that of `heap`: a null has no more of a type than its hierarchy.
 fn heap_type(heap: &HeapType<'_>) -> Option<precompile::HeapType> {
     match heap {
-        HeapType::Abstract { shared: false, ty: AbstractHeapType::Func } => {
-            Some(precompile::HeapType::Func)
-        }
-        HeapType::Abstract { shared: false, ty: AbstractHeapType::Extern } => {
-            Some(precompile::HeapType::Extern)
-        }
+        HeapType::Abstract { shared: false, ty } => match ty {
+            AbstractHeapType::Func | AbstractHeapType::NoFunc => Some(precompile::HeapType::Func),
+            AbstractHeapType::Extern | AbstractHeapType::NoExtern => {
+                Some(precompile::HeapType::Extern)
+            }
+            _ => None,
+        },
         // The null of a function's type is that of all of them.
         HeapType::Concrete(_) => Some(precompile::HeapType::Func),
         _ => None,
@@ -45,7 +47,7 @@ fn heap_type(heap: &HeapType<'_>) -> Option<precompile::HeapType> {
 ///
 /// # Errors
 /// What differs.
-pub(super) fn compare(
+pub(crate) fn compare(
     found: &[Val],
     expected: &[WastRet<'_>],
     store: &Store<()>,
@@ -72,7 +74,8 @@ fn matches(found: &Val, expected: &WastRetCore<'_>, store: &Store<()>) -> bool {
         (Val::F32(x), WastRetCore::F32(want)) => f32_matches(*x, want),
         (Val::F64(x), WastRetCore::F64(want)) => f64_matches(*x, want),
         (Val::V128(x), WastRetCore::V128(want)) => v128_matches(x.as_u128(), want),
-        (Val::FuncRef(x), WastRetCore::RefFunc(None)) => x.is_some(),
+        // Which one it is by its index, nobody outside of the module can tell.
+        (Val::FuncRef(x), WastRetCore::RefFunc(_)) => x.is_some(),
         (Val::FuncRef(None) | Val::ExternRef(None), WastRetCore::RefNull(None)) => true,
         (Val::FuncRef(None), WastRetCore::RefNull(Some(heap))) => {
             heap_type(heap) == Some(precompile::HeapType::Func)

@@ -1,32 +1,53 @@
 //! Runs scripts in the format of the specification's tests (`.wast`): modules, and what must
-//! become of them and of calls.
+//! become of them and of calls. On the engine's public API only.
 //!
 //! ```
 //! let script = r#"
 //!     (module (func (export "one") (result i32) (i32.const 1)))
 //!     (assert_return (invoke "one") (i32.const 1))
 //!     (assert_return (invoke "one") (i32.const 2))"#;
-//! let outcome = tests::wast::run(&precompile::Engine::default(), script);
+//! let outcome = precompile_wast::run(&precompile::Engine::default(), script);
 //! assert_eq!((outcome.directives, outcome.failures.len()), (3, 1));
 //! assert_eq!(outcome.failures[0].line, 4);
 //! ```
 //!
 //! No directive gets lost: [`script`] finds them by their parentheses, and one that the parser of
 //! the text format does not know has failed. A script is one store, as the specification has it,
-//! so a failure does not stop it.
+//! so a failure does not stop it. A panic of the engine is a failure as well.
+//!
+//! | file | what is there |
+//! | --- | --- |
+//! | [`script`] | where directives start and end |
+//! | [`Header`] | the settings that a script asks for in its first lines |
+//! | `session` | the store and the instances of a script, and what each directive does |
+//! | `expect` | whether a trap or a failure to link is the one that was meant |
+//! | `values` | arguments, and patterns of results |
+//! | `spectest` | the host's modules |
+//!
+//! Texts of `assert_invalid` and `assert_malformed` are not compared: a module is refused for one
+//! reason out of several that it may have. Exceptions, suspensions, components, and threads that
+//! share something are not supported yet: directives with them fail and say so.
 
+#![forbid(unsafe_code)]
+
+mod expect;
+mod header;
 pub mod script;
 mod session;
 mod spectest;
 mod values;
 
+pub use header::Header;
+
 use precompile::Engine;
+use script::Form;
 use session::Session;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wast::WastDirective;
 use wast::lexer::Lexer;
 use wast::parser::{ParseBuffer, parse};
+use wast::token::Span;
+use wast::{Wast, WastDirective};
 
 /// How a script went.
 #[derive(Debug, Default)]
@@ -48,11 +69,14 @@ pub struct Failure {
     pub message: String,
 }
 
-/// Runs all directives of `source`, with the features of `engine`.
+/// Runs all directives of `source`, with the features of `engine`: those that its [`Header`] asks
+/// for are the caller's to give.
+///
+/// It runs as long as the script does, and on the caller's stack.
 pub fn run(engine: &Engine, source: &str) -> Outcome {
     let forms = script::forms(source);
     let mut outcome = Outcome { directives: forms.len(), failures: Vec::new() };
-    let mut session = match Session::new(engine) {
+    let mut session = match Session::new(engine, Header::parse(source).unsupported()) {
         Ok(session) => session,
         // Nothing can run, so nothing has passed.
         Err(error) => {
@@ -63,7 +87,7 @@ pub fn run(engine: &Engine, source: &str) -> Outcome {
     };
     for form in &forms {
         // A panic is a defect of the engine; it is the failure of this directive, not the end.
-        let result = catch_unwind(AssertUnwindSafe(|| run_one(&mut session, form.text)));
+        let result = catch_unwind(AssertUnwindSafe(|| run_one(&mut session, form, source)));
         let result = result.unwrap_or_else(|panic| Err(panic_message(&*panic)));
         if let Err(message) = result {
             outcome.failures.push(form.failure(source, &message));
@@ -73,18 +97,25 @@ pub fn run(engine: &Engine, source: &str) -> Outcome {
 }
 
 /// Parses and runs one directive.
-fn run_one(session: &mut Session, text: &str) -> Result<(), String> {
-    let refused = |error: ::wast::Error| format!("cannot parse the directive: {}", error.message());
+fn run_one(session: &mut Session, form: &Form<'_>, source: &str) -> Result<(), String> {
+    // Alone, these would be taken for the fields of a module.
+    let needs_company = matches!(form.keyword(), "thread" | "wait");
+    let company = if needs_company { format!("(module) {}", form.text) } else { String::new() };
+    let text = if needs_company { &company } else { form.text };
+    let line = |span: Span| form.line(source) + span.linecol_in(text).0;
+    let refused = |error: wast::Error| {
+        format!("cannot parse the directive: line {}: {}", line(error.span()), error.message())
+    };
     let buffer = buffer(text).map_err(refused)?;
-    let mut script = parse::<::wast::Wast<'_>>(&buffer).map_err(refused)?;
-    match &mut script.directives[..] {
-        [directive] => session.run(directive),
+    let mut script = parse::<Wast<'_>>(&buffer).map_err(refused)?;
+    match &mut script.directives[usize::from(needs_company)..] {
+        [directive] => session.run(directive, &line),
         other => Err(format!("one directive was expected here, not {}", other.len())),
     }
 }
 
 /// Names in the suite have characters that change the direction of text, on purpose.
-fn buffer(text: &str) -> Result<ParseBuffer<'_>, ::wast::Error> {
+fn buffer(text: &str) -> Result<ParseBuffer<'_>, wast::Error> {
     let mut lexer = Lexer::new(text);
     lexer.allow_confusing_unicode(true);
     ParseBuffer::new_with_lexer(lexer)

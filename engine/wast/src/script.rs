@@ -3,7 +3,7 @@
 //! Knows of the text format what it takes to count parentheses: strings and comments. So one
 //! directive that the real parser refuses does not take the others of its file with it.
 
-use super::Failure;
+use crate::Failure;
 
 /// A directive's text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,8 +15,11 @@ pub struct Form<'a> {
 }
 
 impl Form<'_> {
-    /// The word after the opening parenthesis.
+    /// The word after the opening parenthesis; all of what has none.
     pub fn keyword(&self) -> &str {
+        if !self.text.starts_with('(') {
+            return self.text.split_whitespace().next().unwrap_or_default();
+        }
         let bytes = self.text.as_bytes();
         let mut at = 1.min(bytes.len());
         while at < bytes.len() && (bytes[at].is_ascii_whitespace() || is_comment(&bytes[at..])) {
@@ -28,11 +31,16 @@ impl Form<'_> {
         &inside[..end.unwrap_or(inside.len())]
     }
 
-    /// This directive of `source` failed.
-    pub(super) fn failure(&self, source: &str, message: &str) -> Failure {
+    /// The line of `source` in which it starts; the first one is 1.
+    pub(crate) fn line(&self, source: &str) -> usize {
         let before = &source.as_bytes()[..self.offset];
+        before.iter().filter(|byte| **byte == b'\n').count() + 1
+    }
+
+    /// This directive of `source` failed.
+    pub(crate) fn failure(&self, source: &str, message: &str) -> Failure {
         Failure {
-            line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+            line: self.line(source),
             directive: self.keyword().to_string(),
             message: message.to_string(),
         }
@@ -41,7 +49,7 @@ impl Form<'_> {
 
 /// The directives of `source`. A file of module fields, without the word `module` around them, is
 /// one directive. What comes after the last closed parenthesis, if anything, is one that is
-/// incomplete.
+/// incomplete, and a word between directives is one that nobody knows.
 pub fn forms(source: &str) -> Vec<Form<'_>> {
     let mut forms = Vec::new();
     let mut depth = 0;
@@ -60,6 +68,16 @@ pub fn forms(source: &str) -> Vec<Form<'_>> {
                 depth -= 1;
                 if depth == 0 {
                     forms.push(Form { offset: start, text: &source[start..at + 1] });
+                }
+            }
+            first if depth == 0 && !first.is_ascii_whitespace() => {
+                let rest = &source[at..];
+                if !is_comment(rest.as_bytes()) {
+                    let end = rest.find(|c: char| c.is_ascii_whitespace() || "(;".contains(c));
+                    let word = &rest[..end.unwrap_or(rest.len()).max(len)];
+                    forms.push(Form { offset: at, text: word });
+                    at += word.len();
+                    continue;
                 }
             }
             _ => {}
@@ -148,6 +166,11 @@ mod tests {
         assert_eq!(texts("(module) (frobnicate)"), ["(module)", "(frobnicate)"]);
         assert_eq!(texts("(module \"unterminated)"), ["(module \"unterminated)"]);
         assert_eq!(texts(";; nothing"), [""; 0]);
+        assert_eq!(
+            texts("(module) x) (; ;) ) \"(\";é;"),
+            ["(module)", "x)", ")", "\"(\"", ";", "é", ";"]
+        );
+        assert_eq!(texts("nothing known"), ["nothing known"]);
     }
 
     #[test]

@@ -1,0 +1,125 @@
+//! What a script says about itself in its first lines: `;;! memory64 = true`.
+//!
+//! Wasmtime's scripts have such lines. A key is a proposal's name, with `_` or `-`; a key that is
+//! not known says nothing, nor does a value other than `true` and `false`.
+
+use precompile::Features;
+
+/// What each proposal is not there without.
+const NEEDS: &[(Features, Features)] = &[
+    (Features::GC, Features::FUNCTION_REFERENCES),
+    (Features::FUNCTION_REFERENCES, Features::REFERENCE_TYPES),
+    (Features::EXCEPTIONS, Features::REFERENCE_TYPES),
+    (Features::RELAXED_SIMD, Features::SIMD),
+];
+
+/// The settings that a script asks for.
+///
+/// ```
+/// use precompile::Features;
+/// use precompile_wast::Header;
+///
+/// let header = Header::parse(";;! simd = false\n(module)");
+/// assert_eq!(header.features(Features::WASM2), Features::WASM2.difference(Features::SIMD));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    on: Features,
+    off: Features,
+    nan_canonicalization: Option<bool>,
+}
+
+impl Header {
+    /// Reads the lines before the first directive.
+    pub fn parse(source: &str) -> Header {
+        let mut header =
+            Header { on: Features::NONE, off: Features::NONE, nan_canonicalization: None };
+        let lines = source.lines().map(str::trim);
+        let lines = lines.take_while(|line| line.is_empty() || line.starts_with(";;"));
+        for setting in lines.filter_map(|line| line.strip_prefix(";;!")) {
+            let Some((key, value)) = setting.split_once('=') else { continue };
+            let on = match value.trim() {
+                "true" | "yes" => true,
+                "false" | "no" => false,
+                _ => continue,
+            };
+            header.set(&key.trim().replace('_', "-"), on);
+        }
+        header
+    }
+
+    fn set(&mut self, key: &str, on: bool) {
+        if key == "nan-canonicalization" {
+            self.nan_canonicalization = Some(on);
+            return;
+        }
+        let Some(feature) = Features::from_name(key) else { return };
+        self.on = self.on.with(feature, on);
+        self.off = self.off.with(feature, !on);
+    }
+
+    /// The proposals of this script, where `base` are those of one that says nothing. What the
+    /// engine does not have is not among them.
+    pub fn features(&self, base: Features) -> Features {
+        let mut off = self.off;
+        for (feature, needed) in NEEDS.iter().rev() {
+            off = off.with(*feature, off.contains(*feature) || off.contains(*needed));
+        }
+        let features = base.difference(off).union(self.wanted());
+        features.difference(features.difference(Features::SUPPORTED))
+    }
+
+    /// The proposals that it is about and that the engine does not have. Its modules may be refused
+    /// for that alone.
+    pub fn unsupported(&self) -> Features {
+        self.wanted().difference(Features::SUPPORTED)
+    }
+
+    /// Whether every NaN is to have the same bits, if it says so.
+    pub fn nan_canonicalization(&self) -> Option<bool> {
+        self.nan_canonicalization
+    }
+
+    fn wanted(&self) -> Features {
+        let mut all = self.on;
+        for (feature, needed) in NEEDS {
+            if all.contains(*feature) {
+                all = all.union(*needed);
+            }
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn named_proposals_are_switched() {
+        let text = ";; a script\n\n;;! simd = false\n;;! multi_memory=true\n;;! odd = 1\n(module)";
+        let header = Header::parse(text);
+        let base = Features::WASM2.union(Features::RELAXED_SIMD);
+        let wanted = Features::WASM2.difference(Features::SIMD).union(Features::MULTI_MEMORY);
+        assert_eq!(header.features(base), wanted);
+        assert_eq!(Header::parse("(module)").features(base), base);
+        assert_eq!(Header::parse("(module)\n;;! simd = false").features(base), base);
+        let vectors = Header::parse(";;! relaxed_simd = true").features(Features::NONE);
+        assert_eq!(vectors, Features::RELAXED_SIMD.union(Features::SIMD));
+    }
+
+    #[test]
+    fn other_settings() {
+        let header = Header::parse(";;! nan_canonicalization = true");
+        assert_eq!(header.nan_canonicalization(), Some(true));
+        assert_eq!(header.features(Features::WASM2), Features::WASM2);
+    }
+
+    #[test]
+    fn what_the_engine_lacks_is_left_out_and_told() {
+        let header = Header::parse(";;! gc = true\n;;! made_up = true");
+        let gc = Features::GC.union(Features::FUNCTION_REFERENCES).union(Features::REFERENCE_TYPES);
+        assert_eq!(header.unsupported(), gc.difference(Features::SUPPORTED));
+        assert!(Features::SUPPORTED.contains(header.features(Features::WASM2)));
+    }
+}
