@@ -9,3 +9,4 @@ mod programs;
 mod run;
 mod support;
 mod tell;
+mod wast;

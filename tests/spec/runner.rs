@@ -127,12 +127,15 @@ fn what_is_right_passes() {
         (assert_trap (invoke "trap") "wasm trap: wasm `unreachable` instruction executed: more")
         (assert_unlinkable (module (import "spectest" "memory" (memory 3)))
             "in other words")
+        (assert_unlinkable (module (memory 0) (data (i32.const 0) "a")) "segment does not fit")
+        (module $named (func (export "f") (result i32) (i32.const 3)))
+        (module (import "named" "f" (func (result i32))))
         (thread $t
             (module (func (export "two") (result i32) (i32.const 2)))
             (assert_return (invoke "two") (i32.const 2)))
         (wait $t)"#;
     let outcome = run(&Engine::default(), script);
-    assert_eq!((outcome.directives, outcome.failures), (26, vec![]));
+    assert_eq!((outcome.directives, outcome.failures), (29, vec![]));
 }
 
 /// A module that is refused since the engine lacks what the script is about proves nothing.

@@ -108,6 +108,9 @@ fn run_one(session: &mut Session, form: &Form<'_>, source: &str) -> Result<(), S
     };
     let buffer = buffer(text).map_err(refused)?;
     let mut script = parse::<Wast<'_>>(&buffer).map_err(refused)?;
+    if form.keyword() == "component" {
+        return Err(session::COMPONENT.into());
+    }
     match &mut script.directives[usize::from(needs_company)..] {
         [directive] => session.run(directive, &line),
         other => Err(format!("one directive was expected here, not {}", other.len())),

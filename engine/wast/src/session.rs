@@ -16,6 +16,8 @@ pub(crate) struct Session {
     /// nothing passes by chance with the one before.
     current: Option<Instance>,
     instances: HashMap<String, Instance>,
+    /// Names of modules that mean what was registered, or the host's.
+    registered: HashSet<String>,
     definition: Option<Module>,
     definitions: HashMap<String, Module>,
     /// Threads that ran and are not waited for yet.
@@ -42,6 +44,7 @@ impl Session {
             linker,
             current: None,
             instances: HashMap::new(),
+            registered: spectest::NAMES.map(String::from).into(),
             definition: None,
             definitions: HashMap::new(),
             threads: HashSet::new(),
@@ -77,6 +80,7 @@ impl Session {
             }
             WastDirective::Register { name, module, .. } => {
                 let instance = self.instance(*module)?;
+                self.registered.insert(name.to_string());
                 self.linker
                     .instance(&mut self.store, name, instance)
                     .map(drop)
@@ -157,7 +161,12 @@ impl Session {
     fn instantiate(&mut self, name: Option<Id<'_>>, module: &Module) -> Result<(), Stopped> {
         let instance = self.linker.instantiate(&mut self.store, module)?;
         if let Some(name) = name {
-            self.instances.insert(name.name().to_string(), instance);
+            let name = name.name();
+            self.instances.insert(name.to_string(), instance);
+            // Wasmtime's scripts import from such a name. One that is registered stays what it is.
+            if !self.registered.contains(name) {
+                self.linker.instance(&mut self.store, name, instance)?;
+            }
         }
         self.current = Some(instance);
         Ok(())
@@ -229,7 +238,8 @@ impl Session {
     }
 }
 
-const COMPONENT: &str = "components are not supported yet";
+/// What is said of components, wherever they are.
+pub(crate) const COMPONENT: &str = "components are not supported yet";
 
 fn is_component(quote: &QuoteWat<'_>) -> bool {
     matches!(quote, QuoteWat::Wat(Wat::Component(_)) | QuoteWat::QuoteComponent(..))

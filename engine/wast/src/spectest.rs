@@ -6,7 +6,11 @@ use precompile::{
     Store, Table, TableType, Val,
 };
 
+/// The names of the host's modules.
+pub(crate) const NAMES: [&str; 2] = [NAME, ENGINE];
+
 const NAME: &str = "spectest";
+const ENGINE: &str = "wasmtime";
 
 /// Defines the exports of both. What its functions are called with is printed nowhere.
 pub(crate) fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<()> {
@@ -37,6 +41,6 @@ pub(crate) fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<(
     let memory = Memory::new(&mut *store, MemoryType::new(1, Some(2)))?;
     linker.define(&*store, NAME, "memory", Extern::Memory(memory))?;
     // When garbage is collected is the engine's own business, so doing nothing is right.
-    linker.func_wrap("wasmtime", "gc", || {})?;
+    linker.func_wrap(ENGINE, "gc", || {})?;
     Ok(())
 }

@@ -61,13 +61,16 @@ pub(crate) fn wast(args: &Wast) -> u8 {
     written(report::json(&document), code)
 }
 
+/// What scripts may ask for: proposals, and whether NaNs are canonical.
+type Asked = (Features, Option<bool>);
+
 /// The engines of all scripts: those that ask for the same settings share one.
 struct Engines {
     config: Config,
     features: Features,
     /// Whether scripts may ask for proposals: not if the command line names them.
     follow: bool,
-    made: Mutex<Vec<((Features, Option<bool>), Engine)>>,
+    made: Mutex<Vec<(Asked, Engine)>>,
 }
 
 impl Engines {
@@ -93,7 +96,7 @@ impl Engines {
         Ok(engines)
     }
 
-    fn get(&self, key: (Features, Option<bool>)) -> Result<Engine, String> {
+    fn get(&self, key: Asked) -> Result<Engine, String> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, engine)) = made.iter().find(|(known, _)| *known == key) {
             return Ok(engine.clone());
