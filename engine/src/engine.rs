@@ -107,7 +107,7 @@ impl Engine {
                 named.filter(|level| host_features.contains(level.features())).collect()
             }
         };
-        let bounds = settings.bounds.unwrap_or_else(default_bounds);
+        let bounds = settings.bounds.unwrap_or_else(|| default_bounds(target));
         let candidates: Vec<_> = levels
             .into_iter()
             .map(|cpu| Fingerprint {
@@ -230,10 +230,11 @@ impl Engine {
     }
 }
 
-/// Guard pages, unless this host cannot reserve the address space of a memory.
-fn default_bounds() -> Bounds {
+/// Guard pages, unless code is for this host and it cannot reserve the address space of a memory.
+/// What is made for another one does not depend on where it is made.
+fn default_bounds(target: Target) -> Bounds {
     #[cfg(feature = "runtime")]
-    if !crate::runtime::can_reserve_guarded() {
+    if Target::host() == Some(target) && !crate::runtime::can_reserve_guarded() {
         return Bounds::Explicit;
     }
     Bounds::Guard

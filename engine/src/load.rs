@@ -147,6 +147,15 @@ fn obtain<'b>(
         );
         return Err(Error::with_kind(ErrorKind::Unsupported, message));
     }
+    let missing = engine.cpu().features().difference(engine.host_features());
+    if engine.candidates().len() == 1 && !missing.is_empty() {
+        // Before the cache is asked: an entry that others can run is none of this host's business.
+        let message = format!(
+            "the engine is set to {}, which needs {missing}: this processor lacks that",
+            engine.cpu()
+        );
+        return Err(Error::with_kind(ErrorKind::Incompatible, message));
+    }
     let ids: Vec<[u8; 32]> =
         engine.candidates().iter().map(|fingerprint| entry_id(&digest, fingerprint)).collect();
     report.digest = Some(digest.0);

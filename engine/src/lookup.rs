@@ -21,6 +21,16 @@ pub(crate) enum Found<'e> {
     Miss(Permit<'e>),
 }
 
+/// What became of an entry.
+enum Taken {
+    /// The module, of the candidate with that index.
+    Module(usize, Module),
+    /// Not what its key says: it was deleted where that is allowed, and is not looked at again.
+    Rejected,
+    /// It could not be loaded now.
+    Unusable(Miss),
+}
+
 /// The right to compile a module and to publish it.
 pub(crate) struct Permit<'e>(Option<(&'e Layers, Flight)>);
 
@@ -75,38 +85,41 @@ pub(crate) fn find<'e>(
             Ok(module) => {
                 report.outcome = Outcome::Hit { layer: layer.to_string(), path };
                 report.id = Some(ids[index]);
-                Ok(Some((index, module)))
+                Ok(Taken::Module(index, module))
             }
             Err(error) => {
                 let reason = match error.kind() {
                     ErrorKind::Incompatible => Reject::Mismatch,
-                    _ => Reject::Corrupt,
+                    ErrorKind::Corrupt => Reject::Corrupt,
+                    // The process is short of something: no fault of the entry's, which is good
+                    // for everybody else.
+                    _ => return Ok(Taken::Unusable(Miss::Io(format!("{error:#}")))),
                 };
                 damaged.set(true);
                 layers.reject(&keys[index], layer, reason);
-                Ok(None)
+                Ok(Taken::Rejected)
             }
         }
     };
     let start = Instant::now();
     // Each rejected hit rules out one entry of one layer, so this ends.
-    let missed = loop {
+    let miss = loop {
         match take(layers.lookup_any(&keys), report) {
-            Ok(Some((index, module))) => {
+            Ok(Taken::Module(index, module)) => {
                 report.get = start.elapsed().saturating_sub(report.load);
                 return Ok(Found::Hit(index, module));
             }
-            Ok(None) => {}
-            Err(lookup) => break lookup,
+            Ok(Taken::Rejected) => {}
+            Ok(Taken::Unusable(miss)) => break miss,
+            Err(missed) => break why(engine, layers, digest, &missed, damaged.get()),
         }
     };
     report.get = start.elapsed();
-    let miss = why(engine, layers, digest, &missed, damaged.get());
     if layers.mode() == Mode::RequireHit || !crate::compiler::PRESENT {
         return Err(Error::wrap(ErrorKind::Miss, miss));
     }
     let flight = layers.begin(&keys[0]);
-    if let Ok(Some((_, module))) = take((0, layers.look_again(&flight)), report) {
+    if let Ok(Taken::Module(_, module)) = take((0, layers.look_again(&flight)), report) {
         return Ok(Found::Hit(0, module));
     }
     report.outcome = Outcome::Compiled { miss: Some(miss) };
@@ -193,7 +206,16 @@ pub(crate) fn warm(
         return Ok(());
     }
     let Some(flight) = flight else { return Ok(()) };
+    if layers.mode() != Mode::Auto {
+        let miss = why(engine, layers, &digest, &lookup, false);
+        let message = format!("a cache in mode {} cannot be warmed", layers.mode());
+        return Err(Error::wrap(ErrorKind::Miss, miss).context(message));
+    }
     let compiled = crate::compiler::compile(engine, bytes, digest, report)?;
     Permit(Some((layers, flight))).publish(engine, &compiled, report);
+    if report.add_failure.is_none() && !layers.can_publish() {
+        let problem = layers.problems().first().map(|problem| problem.error.to_string());
+        report.add_failure = Some(problem.unwrap_or("there is no layer to write to".into()));
+    }
     Ok(())
 }

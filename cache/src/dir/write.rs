@@ -144,7 +144,7 @@ impl<'a> Temporary<'a> {
                 error,
             )
         };
-        let folder = cache.own_dir(layout::TEMPORARY)?;
+        let mut folder = cache.own_dir(layout::TEMPORARY)?;
         // A process of another container may have our number: names that are taken are passed over.
         for _ in 0..NAME_ATTEMPTS {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -158,6 +158,8 @@ impl<'a> Temporary<'a> {
                     return Ok(Temporary { cache, folder, name, file, is_published });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                // Another process has removed the folder, which was empty: an image that is done.
+                Err(error) if is_absent(&error) => folder = cache.own_dir(layout::TEMPORARY)?,
                 Err(error) => return Err(failed(error)),
             }
         }

@@ -140,6 +140,11 @@ impl Layers {
         lookup
     }
 
+    /// Whether there is anything that [`publish`](Layers::publish) writes to.
+    pub fn can_publish(&self) -> bool {
+        self.mode == Mode::Auto && (self.writer().is_some() || self.memory.is_some())
+    }
+
     /// Puts an entry into the read-write layer; when there is none or it fails, into the memory
     /// layer. Never fails: an error of the read-write layer is counted, and returned for reporting
     /// only. `None` also when the [`mode`](Layers::mode) writes nothing, or nothing is there to

@@ -43,6 +43,7 @@ pub(crate) fn encode(sites: &[Site], out: &mut Vec<u8>) {
     for site in sites {
         assert!(site.pc >= pc, "sites ascend");
         let code = site.trap.map_or(0, |trap| trap as u64);
+        assert!(code < 32, "a trap's number has five bits");
         put(u64::from(site.pc - pc) << 5 | code);
         let delta = i64::from(site.wasm_offset) - wasm_offset;
         put((delta << 1 ^ delta >> 63) as u64);

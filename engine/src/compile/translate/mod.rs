@@ -149,12 +149,20 @@ pub(crate) fn body(
     control::enter_function(&mut t);
     metering::enter_function(&mut t);
 
+    // Blocks and loops with many parameters, or with many locals in use, make values without end
+    // from few bytes, and Cranelift's work grows by more than their number.
+    let bytes = body.range().end.saturating_sub(body.range().start) as usize;
+    let most_values = 200_000 + 64 * bytes;
     let mut operators = OperatorsReader::new(reader);
     while !operators.eof() {
         let (op, offset) = operators.read_with_offset().map_err(invalid)?;
         validator.op(offset, &op).map_err(invalid)?;
         t.builder.set_srcloc(ir::SourceLoc::new(offset as u32));
         operator(&mut t, &op, offset)?;
+        if t.builder.func.dfg.num_values() > most_values {
+            let message = "the function is too complex: it makes far more values than it has bytes";
+            return Err(Error::module(ErrorKind::Limit, offset as u64, message));
+        }
     }
     operators.finish().map_err(invalid)?;
     t.builder.finalize(env.isa.frontend_config());
