@@ -108,7 +108,7 @@ pub(crate) fn open(path: &Path) -> Result<File, String> {
         &mut options,
         libc::O_NONBLOCK | libc::O_NOCTTY,
     );
-    let file = options.open(path).map_err(|error| missing(path, &error))?;
+    let file = options.open(path).map_err(|error| explain(&error))?;
     let metadata = file.metadata().map_err(|error| explain(&error))?;
     if metadata.is_dir() {
         return Err("it is a folder, a file is needed".to_string());
@@ -133,16 +133,11 @@ fn too_long() -> String {
     "it is longer than 4 GiB, which no module is".to_string()
 }
 
-fn missing(path: &Path, error: &io::Error) -> String {
+/// Whether `path` is the name of a command, and there is no file of that name.
+pub(crate) fn is_command(path: &Path) -> bool {
     const COMMANDS: [&str; 8] =
         ["run", "check", "inspect", "settings", "wast", "completions", "man", "help"];
-    let is_command = COMMANDS.iter().any(|name| path.as_os_str() == OsStr::new(name));
-    match error.kind() {
-        io::ErrorKind::NotFound if is_command => {
-            "no such file; a command comes before all options".to_string()
-        }
-        _ => explain(error),
-    }
+    COMMANDS.iter().any(|name| path.as_os_str() == OsStr::new(name)) && !path.exists()
 }
 
 /// An error of the operating system, with what to do about it.

@@ -145,6 +145,13 @@ impl FromStr for Target {
             known: "a triple of x86_64 or aarch64 with linux, macos or windows, \
                     such as x86_64-unknown-linux-gnu",
         };
+        // What `Display` writes is no triple for every system.
+        let all = [Arch::X86_64, Arch::Aarch64]
+            .into_iter()
+            .flat_map(|arch| [Os::Linux, Os::MacOs, Os::Windows].map(|os| Target { arch, os }));
+        if let Some(target) = all.into_iter().find(|target| target.to_string() == triple) {
+            return Ok(target);
+        }
         let parsed = Triple::from_str(triple).map_err(|_| unknown())?;
         let arch = match parsed.architecture {
             Architecture::X86_64 | Architecture::X86_64h => Arch::X86_64,
@@ -453,6 +460,7 @@ mod tests {
             ("x86_64-linux", "x86_64-linux"),
         ] {
             assert_eq!(triple.parse::<Target>().unwrap().to_string(), short);
+            assert_eq!(short.parse::<Target>().unwrap().to_string(), short);
         }
         for bad in ["", "x86_64", "riscv64gc-unknown-linux-gnu", "wasm32-wasip1", "🦀"] {
             let message = bad.parse::<Target>().unwrap_err().to_string();

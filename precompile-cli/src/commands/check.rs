@@ -5,12 +5,15 @@ use super::{USAGE, written};
 use crate::args::{Check, Format};
 use crate::report::{self, Printer};
 use crate::{input, plan};
+use precompile::cache::Mode;
 
 pub(crate) fn check(args: &Check) -> u8 {
     let mut printer = Printer::new(&args.output);
     let jobs = plan::variants(&args.code).and_then(|variants| {
         let jobs = variants.into_iter().map(|variant| {
-            let engine = variant.engine(plan::look_layers(args.cache_dir.as_deref()), 1)?;
+            // The layers that an app or `run` would ask, read-only ones included.
+            let layers = plan::layers(args.cache_dir.as_deref()).mode(Mode::ReadOnly);
+            let engine = variant.engine(layers, 1)?;
             Ok(Job { variant, engine })
         });
         jobs.collect::<Result<Vec<_>, _>>()

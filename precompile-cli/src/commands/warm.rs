@@ -97,6 +97,13 @@ fn usable(args: &Warm) -> std::result::Result<Vec<Variant>, Usage> {
     if args.inputs.iter().filter(|path| input::is_stdin(path)).count() > 1 {
         return Err(Usage("standard input can be read once: name - once".to_string()));
     }
+    // Before anything is compiled: `precompile --cache-dir D check FILE` warms nobody's cache.
+    if let Some(command) = args.inputs.iter().find(|path| input::is_command(path)) {
+        let command = command.display();
+        return Err(Usage(format!(
+            "`{command}` is a command, and comes before all options; a file of that name is ./{command}"
+        )));
+    }
     plan::variants(&args.code)
 }
 

@@ -161,7 +161,7 @@ pub(crate) fn body(
         operator(&mut t, &op, offset)?;
         if t.builder.func.dfg.num_values() > most_values {
             let message = "the function is too complex: it makes far more values than it has bytes";
-            return Err(Error::module(ErrorKind::Limit, offset as u64, message));
+            return Err(Error::module(ErrorKind::Limit, offset, message));
         }
     }
     operators.finish().map_err(invalid)?;
