@@ -95,3 +95,60 @@ fn growing_by_moving_leaves_untouched_pages_without_memory() {
     assert_eq!(&memory.data(&store)[100 << 20..][..7], b"touched");
     assert!(resident() < before + (128 << 10), "the copy became resident");
 }
+
+#[test]
+fn a_level_that_the_host_lacks_hurts_no_entry() {
+    use precompile::cache::Layers;
+    use precompile::{Config, CpuFeatures, CpuLevel};
+    if Engine::default().target().arch() != precompile::Arch::X86_64 {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let engine = |features| {
+        let mut config = Config::new();
+        config.cpu(CpuLevel::X86_64V3).assume_host_features(features);
+        config.cache(Layers::builder().read_write(dir.path().join("cache")));
+        Engine::new(&config).unwrap()
+    };
+    let bytes = b"\0asm\x01\0\0\0";
+    engine(CpuLevel::X86_64V3.features()).warm(bytes).unwrap();
+    let old = engine(CpuFeatures::NONE);
+    let error = Module::new(&old, bytes).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    assert!(error.to_string().contains("avx2"), "{error}");
+    assert_eq!(old.compile_count(), 0);
+    let report = engine(CpuLevel::X86_64V3.features()).check(bytes).unwrap();
+    assert!(matches!(report.outcome, precompile::Outcome::Hit { .. }), "{report:?}");
+}
+
+#[test]
+fn warming_a_cache_that_keeps_nothing_is_told() {
+    use precompile::Config;
+    use precompile::cache::{Layers, Mode};
+    let bytes = b"\0asm\x01\0\0\0";
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new();
+    for mode in [Mode::ReadOnly, Mode::RequireHit, Mode::Off] {
+        config.cache(Layers::builder().read_write(dir.path()).mode(mode));
+        let engine = Engine::new(&config).unwrap();
+        assert_eq!(engine.warm(bytes).unwrap_err().kind(), ErrorKind::Miss, "{mode}");
+        assert_eq!(engine.compile_count(), 0, "{mode}");
+    }
+    config.cache(Layers::builder().read_only(dir.path()));
+    let report = Engine::new(&config).unwrap().warm(bytes).unwrap();
+    assert!(report.add_failure.is_some());
+}
+
+#[test]
+fn a_function_of_values_without_end_is_refused() {
+    let depth = 1500;
+    let locals = "i32 ".repeat(depth);
+    let uses: String = (0..depth).map(|i| format!("local.get {i} drop ")).collect();
+    let text = format!(
+        "(module (func (local {locals}) {} {uses} {}))",
+        "loop ".repeat(depth),
+        "end ".repeat(depth)
+    );
+    let error = Module::new(&Engine::default(), text).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit, "{error:#}");
+}
