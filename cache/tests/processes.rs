@@ -26,9 +26,17 @@ fn content(id: u8) -> Vec<u8> {
     vec![id; 700_000]
 }
 
+/// `binary`, a copy of this one: started by `TEST_RUNNER`, where that names an emulator.
+fn start(binary: &Path) -> Command {
+    let Some(runner) = std::env::var_os("TEST_RUNNER") else { return Command::new(binary) };
+    let mut command = Command::new(runner);
+    command.arg(binary);
+    command
+}
+
 /// This binary in a role; the test `role` runs it.
 fn command(role: &str, dir: &Path) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = start(&std::env::current_exe().unwrap());
     command.args(["--exact", "role", "--nocapture"]).env(ROLE, role).env(DIR, dir);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command
@@ -232,7 +240,7 @@ fn another_user_reads_an_image() {
     // The binary may lie where the other user cannot go.
     let binary = folder.path().join("binary");
     fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
-    let mut child = Command::new(&binary);
+    let mut child = start(&binary);
     child.args(["--exact", "role"]).env(ROLE, "foreign").env(DIR, folder.path());
     let output = child.uid(12345).gid(12345).current_dir("/").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));

@@ -5,6 +5,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
+use tests::own_program;
 
 const VARIABLE: &str = "API_TEST_CHILD";
 
@@ -15,12 +16,12 @@ pub(crate) fn is_child() -> bool {
 
 /// Runs test `name` (with its module) as a child.
 pub(crate) fn run(name: &str) -> Output {
-    run_by(Command::new(std::env::current_exe().unwrap()), name)
+    run_by(own_program(), name)
 }
 
 /// As [`run`], with a variable in its environment.
 pub(crate) fn run_with(name: &str, (variable, value): (&str, &str)) -> Output {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = own_program();
     command.env(variable, value);
     run_by(command, name)
 }
@@ -29,7 +30,8 @@ pub(crate) fn run_with(name: &str, (variable, value): (&str, &str)) -> Output {
 pub(crate) fn run_limited(name: &str, limit: &str) -> Output {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]);
-    shell.arg(std::env::current_exe().unwrap());
+    let own = own_program();
+    shell.arg(own.get_program()).args(own.get_args());
     run_by(shell, name)
 }
 

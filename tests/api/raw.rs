@@ -37,10 +37,17 @@ pub(crate) fn null_dereference() -> u8 {
 }
 
 /// Executes an instruction that is none.
-#[cfg(target_arch = "x86_64")]
 pub(crate) fn illegal_instruction() {
+    #[cfg(target_arch = "x86_64")]
     // SAFETY: in a child process that is to die of it.
-    unsafe { std::arch::asm!("ud2") }
+    unsafe {
+        std::arch::asm!("ud2")
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: in a child process that is to die of it.
+    unsafe {
+        std::arch::asm!("udf #0")
+    }
 }
 
 /// Divides by zero, as the processor does it.

@@ -11,6 +11,21 @@ pub fn target_dir() -> PathBuf {
     test.ancestors().nth(3).expect("tests are in target/PROFILE/deps").into()
 }
 
+/// This test's own program, to be started once more.
+///
+/// With `TEST_RUNNER` in the environment by that program, an emulator: what an emulated process
+/// starts is not emulated by itself.
+///
+/// # Panics
+/// If the test does not know where its program is.
+pub fn own_program() -> Command {
+    let own = std::env::current_exe().expect("a test knows where it is");
+    let Some(runner) = std::env::var_os("TEST_RUNNER") else { return Command::new(own) };
+    let mut command = Command::new(runner);
+    command.arg(own);
+    command
+}
+
 /// Path of the program `precompile`, built now in case it is not up to date.
 ///
 /// With `PRECOMPILE_BIN` in the environment that program is taken instead.

@@ -4,4 +4,4 @@ mod binary;
 pub mod cases;
 mod readme;
 
-pub use binary::{precompile_binary, target_dir};
+pub use binary::{own_program, precompile_binary, target_dir};

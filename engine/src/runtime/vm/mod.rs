@@ -20,5 +20,5 @@ pub(crate) mod traps;
 pub(crate) mod unwind;
 pub(crate) mod vmctx;
 
-#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(test, target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod tests;
