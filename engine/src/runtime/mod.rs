@@ -10,6 +10,7 @@ pub(crate) mod code;
 pub(crate) mod externals;
 pub(crate) mod func;
 pub(crate) mod global;
+pub(crate) mod heap;
 pub(crate) mod host;
 pub(crate) mod instance;
 pub(crate) mod instantiate;

@@ -2,6 +2,7 @@
 
 use super::func::Func;
 use super::global::GlobalData;
+use super::heap::Heap;
 use super::host::HostFunc;
 use super::instance::InstanceData;
 use super::interrupt::{self, OnDeadline, UpdateDeadline};
@@ -14,7 +15,7 @@ use super::vm::entry::ExecutionBox;
 use super::vm::instance::{FuncRef, HostFuncRef};
 use crate::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use std::any::{self, TypeId};
+use std::any::TypeId;
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -70,7 +71,7 @@ pub struct StoreOpaque {
     /// Elements of all `tables`.
     pub(crate) table_elements: u64,
     pub(crate) globals: Vec<GlobalData>,
-    pub(crate) externs: Vec<Box<dyn any::Any + Send + Sync>>,
+    pub(crate) heap: Heap,
     /// Modules of the instances, each once: code must live as long as references to it.
     modules: Vec<Module>,
     /// By type, the host trampoline of one of `modules`, for types that host functions here have.
@@ -150,7 +151,7 @@ impl StoreOpaque {
             tables: Vec::new(),
             table_elements: 0,
             globals: Vec::new(),
-            externs: Vec::new(),
+            heap: Heap::default(),
             modules: Vec::new(),
             trampolines: HashMap::new(),
             host_funcs: Vec::new(),
@@ -159,6 +160,10 @@ impl StoreOpaque {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     /// The type of the embedder's data.

@@ -1,7 +1,8 @@
 //! Values as embedders see them.
 
 use super::func::Func;
-use super::store::{AsContextMut, StoreContext, StoreOpaque, Stored};
+use super::heap::{Handle, Object};
+use super::store::{AsContextMut, StoreContext, StoreOpaque};
 use super::vm::instance::FuncRef;
 use super::vm::vmctx::ValRaw;
 use crate::error::{Error, ErrorKind, Result};
@@ -280,7 +281,8 @@ pub enum ExternRef {}
 ///
 /// Today everything put into a store's heap stays until the store is dropped.
 pub struct Rooted<T> {
-    stored: Stored,
+    store: u64,
+    handle: Handle,
     of: PhantomData<fn() -> T>,
 }
 
@@ -294,24 +296,25 @@ impl<T> Copy for Rooted<T> {}
 
 impl<T> std::fmt::Debug for Rooted<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.stored.fmt(f)
+        self.handle.fmt(f)
     }
 }
 
 impl<T> Rooted<T> {
     /// Whether both refer to the same value.
     pub fn ref_eq(&self, other: &Rooted<T>) -> bool {
-        self.stored == other.stored
+        (self.store, self.handle) == (other.store, other.handle)
     }
 
-    /// The handle that wasm has for it: never 0, which is null.
+    /// The number that code has for it.
     fn handle(&self, store: &StoreOpaque) -> Result<u32> {
-        Ok(self.stored.get(store)? as u32 + 1)
+        store.check(self.store)?;
+        Ok(Handle::to_raw(Some(self.handle)))
     }
 
     fn from_handle(handle: u32, store: &StoreOpaque) -> Option<Self> {
-        let index = handle.checked_sub(1)?;
-        Some(Rooted { stored: store.stored(index as usize), of: PhantomData })
+        let handle = Handle::from_raw(handle)?;
+        Some(Rooted { store: store.id(), handle, of: PhantomData })
     }
 }
 
@@ -319,19 +322,15 @@ impl ExternRef {
     /// Puts `value` into the store's heap.
     ///
     /// # Errors
-    /// If the heap is full, at 2^32 - 1 values.
+    /// If the heap is full, at 2^31 - 1 objects.
     pub fn new<T>(mut store: impl AsContextMut, value: T) -> Result<Rooted<ExternRef>>
     where
         T: Any + Send + Sync,
     {
         let mut store = store.as_context_mut();
         let store = store.opaque_mut();
-        let index = store.externs.len();
-        if index >= u32::MAX as usize {
-            return Err(Error::with_kind(ErrorKind::Limit, "the store's heap is full"));
-        }
-        store.externs.push(Box::new(value));
-        Ok(Rooted { stored: store.stored(index), of: PhantomData })
+        let handle = store.heap.alloc(Object::Extern(Box::new(value)))?;
+        Ok(Rooted { store: store.id(), handle, of: PhantomData })
     }
 }
 
@@ -345,8 +344,11 @@ impl Rooted<ExternRef> {
         store: impl Into<StoreContext<'a, T>>,
     ) -> Result<Option<&'a (dyn Any + Send + Sync)>> {
         let store = store.into().opaque();
-        let index = self.stored.get(store)?;
-        Ok(store.externs.get(index).map(|value| &**value))
+        store.check(self.store)?;
+        Ok(match store.heap.get(self.handle) {
+            Some(Object::Extern(value)) => Some(&**value),
+            None => None,
+        })
     }
 
     /// As the number that code has; for host functions' signatures.
