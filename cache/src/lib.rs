@@ -54,6 +54,7 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 mod cache;
 mod content;
 mod dir;
@@ -68,9 +69,10 @@ mod stats;
 pub mod testing;
 mod trust_anyone;
 
+pub use budget::{Budget, Eviction};
 pub use cache::{Cache, Sibling};
 pub use content::{Content, ContentReader};
-pub use dir::{DirCache, DirOptions, EntryInfo, KeyLock};
+pub use dir::{Depth, DirCache, DirOptions, EntryInfo, Evicted, Item, ItemState, KeyLock, Pruned};
 pub use error::{Distrust, Error, ErrorKind, Result};
 pub use key::{Key, from_hex, to_hex};
 pub use layered::{

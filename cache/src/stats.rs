@@ -65,10 +65,16 @@ counters! {
     deletes,
     /// Damaged or rejected entries that could not be deleted.
     delete_failures,
+    /// Entries that were evicted to keep the budget.
+    evictions,
+    /// Things that went wrong while the budget was kept.
+    upkeep_failures,
     /// Bytes of content of all hits.
     bytes_hit,
     /// Bytes of content of all entries that were published.
     bytes_added,
+    /// Bytes of the files that were evicted.
+    bytes_evicted,
     /// Times that somebody waited for another thread or process that was making an entry.
     waits,
     /// Waits that were given up.

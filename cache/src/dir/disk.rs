@@ -7,8 +7,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use rustix::fs::{self, AtFlags, Dir, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, Dir, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::path::Arg;
 
 /// A kind of operation on files, as the faulty disk of `testing` tells them apart.
@@ -45,6 +46,10 @@ pub enum Operation {
     List,
     /// Locking a file.
     Lock,
+    /// Setting the time of last use.
+    Touch,
+    /// Asking how much of the disk is free.
+    Free,
 }
 
 /// Called before each operation; an error is what the operation then fails with.
@@ -99,6 +104,27 @@ impl Disk {
         let flags =
             OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         Ok(fs::openat(dir, name, flags, Mode::empty())?.into())
+    }
+
+    /// As [`open`](Disk::open), for those who look and do not use: the time of last use stays as it
+    /// is, where that is permitted.
+    pub(crate) fn open_quietly(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+        #[cfg(target_os = "linux")]
+        {
+            self.before(Operation::Open)?;
+            let flags = OFlags::RDONLY
+                | OFlags::NOFOLLOW
+                | OFlags::NONBLOCK
+                | OFlags::NOCTTY
+                | OFlags::CLOEXEC
+                | OFlags::NOATIME;
+            match fs::openat(dir, name, flags, Mode::empty()) {
+                // It is somebody else's.
+                Err(rustix::io::Errno::PERM) => {}
+                opened => return Ok(opened?.into()),
+            }
+        }
+        self.open(dir, name)
     }
 
     /// A new file to write; it is an error when the name is taken.
@@ -165,6 +191,25 @@ impl Disk {
     pub(crate) fn set_mode(&self, fd: BorrowedFd<'_>, mode: Mode) -> io::Result<()> {
         self.before(Operation::SetMode)?;
         Ok(fs::fchmod(fd, mode)?)
+    }
+
+    /// Sets the time of last access of an open file, and no other.
+    pub(crate) fn set_used(&self, file: &File, now: SystemTime) -> io::Result<()> {
+        self.before(Operation::Touch)?;
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).map_err(io::Error::other)?;
+        let seconds = i64::try_from(since.as_secs()).map_err(io::Error::other)?;
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: seconds, tv_nsec: since.subsec_nanos().into() },
+            last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        };
+        Ok(fs::futimens(file, &times)?)
+    }
+
+    /// The bytes that this user may still write to the file system of a directory.
+    pub(crate) fn free(&self, dir: BorrowedFd<'_>) -> io::Result<u64> {
+        self.before(Operation::Free)?;
+        let stat = fs::fstatvfs(dir)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
     pub(crate) fn sync(&self, fd: BorrowedFd<'_>) -> io::Result<()> {

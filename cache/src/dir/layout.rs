@@ -8,6 +8,7 @@
 //!     <pid>-<number>               an entry that is being written, locked by its writer
 //!   .locks/
 //!     <id, 64 hex digits>          held by the process that works on this entry
+//!     budget                       what the entries take, if there is a budget; see `ledger`
 //!   CACHEDIR.TAG  .gitignore       so that backups and git leave the cache alone
 //! ```
 //!
@@ -25,6 +26,9 @@ use crate::key::from_hex;
 pub(super) const TEMPORARY: &str = ".tmp";
 /// The folder of lock files.
 pub(super) const LOCKS: &str = ".locks";
+
+/// The ledger of a budget, in the folder of lock files.
+pub(super) const LEDGER: &str = "budget";
 
 /// The files that tell other programs to leave a user's cache alone, with their content. The
 /// signature is the one that the Cache Directory Tagging Specification asks for.

@@ -10,6 +10,10 @@
 //! | `inspect` | one entry file by itself, for tools |
 //! | `lock` | one process at a time works on a key |
 //! | `sweep` | what writers left behind when they were killed |
+//! | `times` | when an entry was added, and used last |
+//! | `survey` | all that is in a directory, for tools |
+//! | `prune` | removing entries: what a budget wants to go, or all |
+//! | `ledger` | what entries take, without counting them after each add |
 //! | `disk` | every operation on files, once, so that tests can make each of them fail |
 //!
 //! Everything is done relative to the descriptor of the directory, which is resolved and checked
@@ -19,10 +23,14 @@ pub(crate) mod disk;
 mod entry;
 mod inspect;
 mod layout;
+mod ledger;
 mod lock;
 mod options;
+mod prune;
 mod read;
+mod survey;
 mod sweep;
+mod times;
 mod trust;
 mod write;
 
@@ -37,6 +45,8 @@ pub use disk::Operation;
 pub use inspect::EntryInfo;
 pub use lock::KeyLock;
 pub use options::DirOptions;
+pub use prune::{Evicted, Pruned};
+pub use survey::{Depth, Item, ItemState};
 
 use crate::cache::{Cache, Sibling};
 use crate::content::Content;

@@ -114,6 +114,18 @@ impl DirCache {
             }
         }
     }
+
+    /// Takes the marks away that are ours to the byte.
+    pub(super) fn remove_tags(&self) {
+        for (name, text) in layout::TAGS {
+            let Ok(file) = self.disk.open(self.root.as_fd(), name) else { continue };
+            let mut found = vec![0; text.len() + 1];
+            let length = self.disk.read_at(&file, &mut found, 0);
+            if length.is_ok_and(|length| found[..length] == *text) {
+                _ = self.disk.remove(self.root.as_fd(), name);
+            }
+        }
+    }
 }
 
 /// The absolute path without symbolic links.

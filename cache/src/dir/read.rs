@@ -20,10 +20,13 @@ impl DirCache {
             return Err(refusal.clone());
         }
         let Some(group) = self.open_group(key.group())? else { return Ok(None) };
-        let Some((file, trailer)) = self.open_entry(group.as_fd(), key)? else { return Ok(None) };
+        let Some((file, stat, trailer)) = self.open_entry(group.as_fd(), key)? else {
+            return Ok(None);
+        };
         if self.policy == Policy::Full {
             trailer.verify(&self.disk, &file).map_err(|error| self.unreadable(key, error))?;
         }
+        self.touch(&file, &stat);
         let content = Content::from_file(file, trailer.content_length);
         Ok(Some(content.with_origin(self.entry_path(key))))
     }
@@ -41,7 +44,9 @@ impl DirCache {
         let mut siblings = Vec::new();
         for id in ids {
             // One that is damaged or gone has nothing to tell; the others still have.
-            if let Ok(Some((_, trailer))) = self.open_entry(folder.as_fd(), &Key::new(*group, id)) {
+            if let Ok(Some((_, _, trailer))) =
+                self.open_entry(folder.as_fd(), &Key::new(*group, id))
+            {
                 siblings.push(Sibling::new(id, trailer.description));
             }
         }
@@ -53,7 +58,7 @@ impl DirCache {
         &self,
         group: BorrowedFd<'_>,
         key: &Key,
-    ) -> Result<Option<(std::fs::File, Trailer)>> {
+    ) -> Result<Option<(std::fs::File, Stat, Trailer)>> {
         let path = || self.entry_path(key);
         let file = match self.disk.open(group, &to_hex(key.id())) {
             Ok(file) => file,
@@ -76,7 +81,7 @@ impl DirCache {
         self.trust.check(&stat, path)?;
         let trailer = Trailer::read(&self.disk, &file, length(&stat), key)
             .map_err(|error| self.unreadable(key, error))?;
-        Ok(Some((file, trailer)))
+        Ok(Some((file, stat, trailer)))
     }
 
     fn unreadable(&self, key: &Key, error: Unreadable) -> Error {
@@ -93,6 +98,6 @@ fn irregular(path: PathBuf) -> Error {
 }
 
 /// The length of a regular file, which is never negative.
-fn length(stat: &Stat) -> u64 {
+pub(super) fn length(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
 }

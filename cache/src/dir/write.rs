@@ -21,6 +21,8 @@ use crate::key::{Key, to_hex};
 
 /// Names that were given are not taken: how often to try the next one.
 const NAME_ATTEMPTS: usize = 1000;
+/// The folder of a group may go away while an entry is put there: how often to make it again.
+const GROUP_ATTEMPTS: usize = 20;
 
 impl DirCache {
     pub(super) fn write_entry(
@@ -35,19 +37,21 @@ impl DirCache {
         }
         let temporary = Temporary::create(self)?;
         temporary.fill(key, content, description)?;
-        let group = self.make_group(key.group())?;
-        match temporary.publish(group.as_fd(), key) {
-            // The group was removed between opening it and now.
-            Err(error) if is_absent(&error) => {
-                let group = self.make_group(key.group())?;
-                temporary.publish(group.as_fd(), key)
+        let mut attempts = 0;
+        loop {
+            let group = self.make_group(key.group())?;
+            attempts += 1;
+            match temporary.publish(group.as_fd(), key) {
+                // The group was removed between opening it and now: by one who prunes, perhaps.
+                Err(error) if is_absent(&error) && attempts < GROUP_ATTEMPTS => {}
+                // Something that is no file is in the way. It is not an entry, so it may go.
+                Err(error)
+                    if error.kind() == io::ErrorKind::IsADirectory && attempts < GROUP_ATTEMPTS =>
+                {
+                    self.remove_entry(key)?;
+                }
+                result => break result,
             }
-            // Something that is no file is in the way. It is not an entry, so it may go.
-            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
-                self.remove_entry(key)?;
-                temporary.publish(group.as_fd(), key)
-            }
-            result => result,
         }
         .map_err(|error| Error::io("publish the entry", Some(&self.entry_path(key)), error))
     }
@@ -78,20 +82,25 @@ impl DirCache {
         let failed = |error| {
             Error::io("create the folder of the group", Some(&self.group_path(group)), error)
         };
-        match self.open_group(group) {
-            Ok(Some(fd)) => return Ok(fd),
-            Ok(None) => {}
-            Err(error) if error.is_corrupt() => {
-                let removed = self.disk.remove(self.root.as_fd(), &to_hex(group));
-                removed.or_else(absent_is_fine).map_err(failed)?;
+        for _ in 0..GROUP_ATTEMPTS {
+            match self.open_group(group) {
+                Ok(Some(fd)) => return Ok(fd),
+                Ok(None) => {}
+                Err(error) if error.is_corrupt() => {
+                    let removed = self.disk.remove(self.root.as_fd(), &to_hex(group));
+                    removed.or_else(absent_is_fine).map_err(failed)?;
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
+            match self.make_own_dir(self.root.as_fd(), &to_hex(group)) {
+                Ok(false) => {}
+                Ok(true) => self.disk.sync(self.root.as_fd()).map_err(failed)?,
+                // Empty, so that one who prunes has removed it at once.
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(failed(error)),
+            }
         }
-        let made = self.make_own_dir(self.root.as_fd(), &to_hex(group)).map_err(failed)?;
-        if made {
-            self.disk.sync(self.root.as_fd()).map_err(failed)?;
-        }
-        self.open_group(group)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
+        Err(failed(io::ErrorKind::NotFound.into()))
     }
 
     /// Makes a folder with the mode of this directory; `false` when there was one.
@@ -111,12 +120,15 @@ impl DirCache {
     /// Opens one of our own folders, and makes it first where it is missing.
     pub(super) fn own_dir(&self, name: &str) -> Result<OwnedFd> {
         let path = || self.path.join(name);
-        let opened = match self.disk.open_dir(self.root.as_fd(), name) {
-            Err(error) if is_absent(&error) => self
-                .make_own_dir(self.root.as_fd(), name)
-                .and_then(|_| self.disk.open_dir(self.root.as_fd(), name)),
-            result => result,
-        };
+        let open = || self.disk.open_dir(self.root.as_fd(), name);
+        let mut opened = open();
+        for _ in 0..GROUP_ATTEMPTS {
+            // It is empty at first, and may be removed by one who cleans.
+            if !opened.as_ref().is_err_and(is_absent) {
+                break;
+            }
+            opened = self.make_own_dir(self.root.as_fd(), name).and_then(|_| open());
+        }
         let failed = |error| Error::io("create the folder", Some(&path()), error);
         let fd = opened.map_err(failed)?;
         let stat = self.disk.stat(fd.as_fd()).map_err(failed)?;

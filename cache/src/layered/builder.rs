@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::upkeep::Upkeep;
 use super::{LayerId, Layers, Mode, Rejected, Slot, Writer};
+use crate::budget::Budget;
 use crate::cache::Cache;
 use crate::dir::{DirCache, DirOptions};
 use crate::error::{Error, Result};
@@ -28,6 +30,7 @@ pub struct LayersBuilder {
     options: DirOptions,
     mode: Mode,
     wait: Duration,
+    budget: Option<Budget>,
     is_vouched: bool,
     problems: Vec<Problem>,
 }
@@ -61,6 +64,7 @@ impl LayersBuilder {
             options: DirOptions::new(),
             mode: Mode::Auto,
             wait: WAIT,
+            budget: None,
             is_vouched: false,
             problems: Vec::new(),
         }
@@ -155,6 +159,14 @@ impl LayersBuilder {
         self
     }
 
+    /// How much the read-write directory may hold. It is kept in the background after an entry was
+    /// published there; never by a lookup, and never in a read-only layer. Without a budget it
+    /// grows. An implementation of one's own keeps its own.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
     /// Notes something that did not work before anything was opened.
     pub(super) fn problem(mut self, error: Error, remedy: &'static str) -> Self {
         self.problems.push(Problem { layer: None, error, remedy });
@@ -184,6 +196,13 @@ impl LayersBuilder {
                 layers.extend(slot.map(|slot| (LayerId::Dir, slot)));
             }
         }
+        let counters = Arc::new(Counters::default());
+        let upkeep = match (&writer, self.budget) {
+            (Writer::Dir(dir), Some(budget)) if self.mode == Mode::Auto => {
+                Some(Upkeep::new(budget, Arc::clone(dir), Arc::clone(&counters)))
+            }
+            _ => None,
+        };
         Layers {
             layers,
             memory,
@@ -193,7 +212,8 @@ impl LayersBuilder {
             is_vouched: self.is_vouched,
             problems: self.problems,
             flights: Flights::default(),
-            counters: Counters::default(),
+            counters,
+            upkeep,
             rejected: Rejected::default(),
         }
     }

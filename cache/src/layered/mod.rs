@@ -7,11 +7,13 @@
 //! | `environment` | the same from environment variables |
 //! | `flight` | single flight within the process and across processes |
 //! | `outcome` | the types of what happened |
+//! | `upkeep` | keeping the read-write directory within its budget |
 
 mod builder;
 mod environment;
 mod flight;
 mod outcome;
+mod upkeep;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -31,6 +33,7 @@ use crate::key::Key;
 use crate::memory::MemoryCache;
 use crate::single_flight::Flights;
 use crate::stats::{Counters, Stats};
+use upkeep::Upkeep;
 
 /// Read-only layers over one read-write layer, probed in order, with counters and single flight.
 ///
@@ -51,7 +54,8 @@ pub struct Layers {
     is_vouched: bool,
     problems: Vec<Problem>,
     flights: Flights,
-    counters: Counters,
+    counters: Arc<Counters>,
+    upkeep: Option<Upkeep>,
     rejected: Rejected,
 }
 
@@ -158,6 +162,9 @@ impl Layers {
                 self.counters.adds.one();
                 self.counters.bytes_added.add(content.len());
                 self.rejected.forgive(key, LayerId::Dir);
+                if let Some(upkeep) = &self.upkeep {
+                    upkeep.added(key);
+                }
                 return None;
             }
             Some(Err(error)) => {
@@ -212,6 +219,14 @@ impl Layers {
             }
         }
         all
+    }
+
+    /// Waits until the read-write directory is within its [budget](LayersBuilder::budget), as far
+    /// as these layers have to see to it. Dropping them does the same.
+    pub fn settle(&self) {
+        if let Some(upkeep) = &self.upkeep {
+            upkeep.settle();
+        }
     }
 
     /// What the layers may do.
