@@ -29,7 +29,8 @@ pub enum ErrorKind {
         /// What does not hold.
         what: &'static str,
     },
-    /// Somebody other than root and the effective user could have written here.
+    /// Somebody other than root and the effective user could have written here, or a signature that
+    /// was asked for is missing or wrong.
     Untrusted {
         /// The component that breaks the rule: an ancestor, the directory, or an entry in it.
         path: PathBuf,
@@ -65,6 +66,13 @@ pub enum ErrorKind {
         /// What was found.
         found: String,
     },
+    /// A text is not the key that it should be.
+    Key {
+        /// The file that it was read from.
+        path: Option<PathBuf>,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// No home folder is known, so there is no default directory to write to.
     NoHome,
     /// The operating system refused an operation.
@@ -78,8 +86,8 @@ pub enum ErrorKind {
     },
 }
 
-/// How a path breaks the trust rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a path breaks the trust rule, or a signature does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Distrust {
     /// It is owned by neither root nor the effective user.
@@ -91,6 +99,25 @@ pub enum Distrust {
     Writable {
         /// The permission bits, such as `0o777`.
         mode: u32,
+    },
+    /// A signature is asked for, and there is none.
+    Unsigned,
+    /// The signature is of a kind that is not known here.
+    UnknownSignature,
+    /// The signature is of a key that is not trusted.
+    UnknownKey {
+        /// What the key is called by whoever signed.
+        name: String,
+    },
+    /// The signature does not belong to this.
+    BadSignature {
+        /// The name of the key that it should be of.
+        name: String,
+    },
+    /// The signature holds, and the content is not what was signed.
+    Tampered {
+        /// The name of the key that signed.
+        name: String,
     },
 }
 
@@ -104,7 +131,9 @@ impl Error {
     /// component of the path that broke the trust rule.
     pub fn path(&self) -> Option<&Path> {
         match &*self.0 {
-            ErrorKind::Corrupt { path, .. } | ErrorKind::Io { path, .. } => path.as_deref(),
+            ErrorKind::Corrupt { path, .. }
+            | ErrorKind::Key { path, .. }
+            | ErrorKind::Io { path, .. } => path.as_deref(),
             ErrorKind::Untrusted { path, .. }
             | ErrorKind::NotADirectory { path }
             | ErrorKind::Missing { path }
@@ -120,7 +149,7 @@ impl Error {
         matches!(&*self.0, ErrorKind::Corrupt { .. })
     }
 
-    /// Whether the trust rule was broken.
+    /// Whether the trust rule was broken, or a signature did not hold.
     pub fn is_untrusted(&self) -> bool {
         matches!(&*self.0, ErrorKind::Untrusted { .. })
     }
@@ -167,9 +196,9 @@ impl fmt::Display for Error {
             }
             ErrorKind::Untrusted { path, reason } => write!(
                 f,
-                "untrusted cache path {}: {reason}; choose a directory that only you or root can \
-                 write to, repair its owner and mode, or trust it explicitly",
-                path.display()
+                "untrusted cache path {}: {reason}; {}",
+                path.display(),
+                reason.next_step()
             ),
             ErrorKind::NotADirectory { path } => write!(
                 f,
@@ -191,6 +220,13 @@ impl fmt::Display for Error {
             }
             ErrorKind::Parse { expected, found } => {
                 write!(f, "expected {expected}, found {found:?}")
+            }
+            ErrorKind::Key { path, what } => {
+                f.write_str("no key")?;
+                if let Some(path) = path {
+                    write!(f, " in {}", path.display())?;
+                }
+                write!(f, ": {what}; make one with `precompile keygen`")
             }
             ErrorKind::NoHome => f.write_str(
                 "no home folder is known, so nothing is cached; set HOME, XDG_CACHE_HOME or \
@@ -225,6 +261,34 @@ impl fmt::Display for Distrust {
             }
             Distrust::Writable { mode } => {
                 write!(f, "its mode {mode:04o} lets group or others write to it")
+            }
+            Distrust::Unsigned => f.write_str("it is not signed"),
+            Distrust::UnknownSignature => f.write_str("its signature is of an unknown kind"),
+            Distrust::UnknownKey { name } => {
+                write!(f, "it is signed by {name}, which is no trusted key")
+            }
+            Distrust::BadSignature { name } => {
+                write!(f, "its signature by {name} does not hold")
+            }
+            Distrust::Tampered { name } => {
+                write!(f, "its content is not what {name} signed")
+            }
+        }
+    }
+}
+
+impl Distrust {
+    fn next_step(&self) -> &'static str {
+        match self {
+            Distrust::Owner { .. } | Distrust::Writable { .. } => {
+                "choose a directory that only you or root can write to, repair its owner and mode, \
+                 or trust it explicitly"
+            }
+            Distrust::Unsigned | Distrust::UnknownSignature | Distrust::UnknownKey { .. } => {
+                "sign it with a trusted key, or trust the key that signed it"
+            }
+            Distrust::BadSignature { .. } | Distrust::Tampered { .. } => {
+                "replace it by what was signed, and find out who changed it"
             }
         }
     }

@@ -9,7 +9,8 @@
 //!   deleted where that is possible, and reported with its reason. No file content, however bad,
 //!   makes this crate panic, hang, or read outside the file.
 //! - **Only the trusted write.** A directory is used when nobody but root and the effective user can
-//!   write to it or to anything on the way to it. The refusal names the component.
+//!   write to it or to anything on the way to it. The refusal names the component. Where others write,
+//!   an entry is used with the signature of a [trusted key](TrustedKeys) only, from a private copy.
 //! - **A cache never fails a run.** [`Layers`] turns each failure into a miss or a counted write
 //!   error. Whoever wants to know opens a [`DirCache`] alone, or asks [`LayersBuilder::try_build`].
 //! - **Reading leaves no trace.** A read-only layer gets no write, no lock and no time stamp.
@@ -61,8 +62,10 @@ mod dir;
 mod error;
 mod key;
 mod layered;
+mod memo;
 mod memory;
 mod policy;
+mod sign;
 mod single_flight;
 mod stats;
 #[cfg(feature = "testing")]
@@ -79,7 +82,9 @@ pub use layered::{
     Flight, LayerId, Layers, LayersBuilder, Lookup, MissReason, Mode, Outcome, Probe, ProbeResult,
     Problem, Reject,
 };
+pub use memo::FileMemo;
 pub use memory::MemoryCache;
 pub use policy::Policy;
+pub use sign::{PublicKey, SigningKey, TrustedKeys};
 pub use stats::Stats;
 pub use trust_anyone::TrustAnyone;

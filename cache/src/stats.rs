@@ -28,7 +28,7 @@ macro_rules! counters {
 
         impl Counters {
             pub(crate) fn snapshot(&self) -> Stats {
-                Stats { $($name: self.$name.0.load(Ordering::Relaxed),)* }
+                Stats { $($name: self.$name.get(),)* }
             }
         }
     };
@@ -61,6 +61,10 @@ counters! {
     adds,
     /// Entries that could not be published.
     add_failures,
+    /// Entries that were copied from below into the read-write layer.
+    backfills,
+    /// Entries that could not be copied from below into the read-write layer.
+    backfill_failures,
     /// Damaged or rejected entries that were deleted.
     deletes,
     /// Damaged or rejected entries that could not be deleted.
@@ -79,6 +83,8 @@ counters! {
     waits,
     /// Waits that were given up.
     wait_timeouts,
+    /// Reads and writes of what is remembered about files that failed.
+    memo_failures,
 }
 
 /// One counter. Counters order nothing, so relaxed operations do.
@@ -92,6 +98,10 @@ impl Counter {
 
     pub(crate) fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use precompile_cache::testing::conformance;
 use precompile_cache::{
-    Cache, Content, DirCache, DirOptions, Key, MemoryCache, Policy, Result, Sibling,
+    Cache, Content, DirCache, DirOptions, Key, MemoryCache, Policy, Result, Sibling, SigningKey,
+    TrustedKeys,
 };
 use tempfile::TempDir;
 
@@ -41,13 +42,26 @@ fn memory() {
 }
 
 #[test]
-fn directory_full() {
+fn directory_auto() {
     conformance(|| owned(|path| DirCache::open(path)));
+}
+
+#[test]
+fn directory_full() {
+    conformance(|| owned(|path| DirOptions::new().policy(Policy::Full).open(path)));
 }
 
 #[test]
 fn directory_header() {
     conformance(|| owned(|path| DirOptions::new().policy(Policy::Header).open(path)));
+}
+
+#[test]
+fn directory_signed() {
+    let key = Arc::new(SigningKey::generate("test-1").unwrap());
+    let options = DirOptions::new().policy(Policy::Signed);
+    let options = options.trusted_keys(TrustedKeys::from(key.public_key())).sign_with(key);
+    conformance(|| owned(|path| options.open(path)));
 }
 
 #[test]

@@ -48,7 +48,7 @@ impl Fixture {
     /// What is there is refused, can be replaced, and can be deleted.
     #[track_caller]
     fn is_refused_and_heals(&self, put: impl Fn(&Path)) {
-        for policy in [Policy::Header, Policy::Full] {
+        for policy in [Policy::Header, Policy::Auto, Policy::Full] {
             let cache = self.open(policy);
             self.clear();
             put(&self.entry);
@@ -69,6 +69,7 @@ impl Fixture {
 fn each_flipped_bit() {
     let fixture = Fixture::new();
     let full = fixture.open(Policy::Full);
+    let auto = fixture.open(Policy::Auto);
     let header = fixture.open(Policy::Header);
     for place in 0..fixture.good.len() {
         for bit in [0x01, 0x80, 0xff] {
@@ -76,6 +77,7 @@ fn each_flipped_bit() {
             bytes[place] ^= bit;
             fs::write(&fixture.entry, &bytes).unwrap();
             fixture.is_corrupt(&full);
+            fixture.is_corrupt(&auto);
             if place >= CONTENT.len() {
                 fixture.is_corrupt(&header);
             } else {
@@ -89,7 +91,7 @@ fn each_flipped_bit() {
 #[test]
 fn cut_at_each_length_and_longer() {
     let fixture = Fixture::new();
-    for policy in [Policy::Full, Policy::Header] {
+    for policy in [Policy::Full, Policy::Auto, Policy::Header] {
         let cache = fixture.open(policy);
         for length in 0..fixture.good.len() {
             fs::write(&fixture.entry, &fixture.good[..length]).unwrap();

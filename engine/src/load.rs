@@ -2,7 +2,7 @@
 //! file where the compiler, the runtime and the cache meet.
 //!
 //! Invariant: the bytes that are hashed are the bytes that are compiled: one private buffer. A hit
-//! needs no buffer at all: the file is hashed as a stream.
+//! needs no buffer at all: the file is hashed as a stream, or its digest is remembered.
 
 use crate::artifact::header::Corrupt;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -93,7 +93,8 @@ fn from_file(engine: &Engine, path: &Path, report: &mut Report) -> Result<Module
     let io = |error| Error::wrap(ErrorKind::Io, error);
     let start = Instant::now();
     let file = File::open(path).map_err(io)?;
-    let regular = file.metadata().map_err(io)?.is_file();
+    let metadata = file.metadata().map_err(io)?;
+    let (regular, len) = (metadata.is_file(), metadata.len());
     let read = || {
         let mut bytes = Vec::new();
         if regular {
@@ -105,11 +106,19 @@ fn from_file(engine: &Engine, path: &Path, report: &mut Report) -> Result<Module
         // A pipe, say, which can be read only once.
         return from_bytes(engine, &text::to_binary(&read().map_err(io)?)?, report);
     }
-    let (first, digest, len) = ModuleDigest::of_file(&file).map_err(io)?;
-    if !first.starts_with(b"\0asm") {
-        // Text, whose binary is what counts, or nothing that can be loaded.
-        return from_bytes(engine, &text::to_binary(&read().map_err(io)?)?, report);
-    }
+    let memo = lookup::Memo::of(engine, &file);
+    let digest = match memo.digest() {
+        Some(digest) => digest,
+        None => {
+            let (first, digest, _) = ModuleDigest::of_file(&file).map_err(io)?;
+            if !first.starts_with(b"\0asm") {
+                // Text, whose binary is what counts, or nothing that can be loaded.
+                return from_bytes(engine, &text::to_binary(&read().map_err(io)?)?, report);
+            }
+            memo.note(&digest);
+            digest
+        }
+    };
     report.key = start.elapsed();
     report.module_len = len;
     // What is compiled is read once more, since the file may be another one by now; then it is

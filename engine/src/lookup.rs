@@ -10,6 +10,7 @@ use crate::runtime::code::CodeMapping;
 use crate::runtime::vm::doors;
 use precompile_cache::{self as cache, Flight, Key, Layers, Lookup, MissReason, Mode, Reject};
 use std::cell::Cell;
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,6 +20,29 @@ pub(crate) enum Found<'e> {
     Hit(usize, Module),
     /// Nothing: whoever has this may compile.
     Miss(Permit<'e>),
+}
+
+/// What is remembered about a file of a module: the digest of a binary that has not changed.
+pub(crate) struct Memo(Option<cache::FileMemo>);
+
+impl Memo {
+    /// Asks the cache. A file that changes from now on is another one.
+    pub(crate) fn of(engine: &Engine, file: &File) -> Memo {
+        // A shorter one is sooner hashed.
+        const WORTHWHILE: u64 = 64 << 10;
+        let is_long = file.metadata().is_ok_and(|metadata| metadata.len() >= WORTHWHILE);
+        Memo(engine.cache().filter(|_| is_long).map(|layers| layers.file_memo(file)))
+    }
+
+    pub(crate) fn digest(&self) -> Option<ModuleDigest> {
+        self.0.as_ref()?.digest().map(ModuleDigest)
+    }
+
+    pub(crate) fn note(&self, digest: &ModuleDigest) {
+        if let Some(memo) = &self.0 {
+            memo.note(digest.0);
+        }
+    }
 }
 
 /// What became of an entry.

@@ -6,6 +6,7 @@ use crate::fingerprint::ModuleDigest;
 use crate::report::{Outcome, Report};
 use crate::runtime::code::CodeMapping;
 use crate::{Engine, Module};
+use std::fs::File;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -22,6 +23,24 @@ pub(crate) struct Permit<'e>(PhantomData<&'e Engine>);
 impl Permit<'_> {
     /// Publishes nothing.
     pub(crate) fn publish(self, _: &Engine, _: &Compiled, _: &mut Report) {}
+}
+
+/// What is remembered about a file of a module: nothing.
+pub(crate) struct Memo;
+
+impl Memo {
+    /// Asks nobody.
+    pub(crate) fn of(_: &Engine, _: &File) -> Memo {
+        Memo
+    }
+
+    /// Nothing.
+    pub(crate) fn digest(&self) -> Option<ModuleDigest> {
+        None
+    }
+
+    /// Forgets it.
+    pub(crate) fn note(&self, _: &ModuleDigest) {}
 }
 
 /// Finds nothing.

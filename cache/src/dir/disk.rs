@@ -12,6 +12,8 @@ use std::time::SystemTime;
 use rustix::fs::{self, AtFlags, Dir, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::path::Arg;
 
+use crate::memo::FileIdentity;
+
 /// A kind of operation on files, as the faulty disk of `testing` tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -135,7 +137,20 @@ impl Disk {
         Ok(fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?.into())
     }
 
-    /// A file to lock, new or not.
+    /// An existing file to change in place.
+    pub(crate) fn open_to_change(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+        self.before(Operation::Open)?;
+        let flags =
+            OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        Ok(fs::openat(dir, name, flags, Mode::empty())?.into())
+    }
+
+    /// Asked before a file in memory is created, which the caller does.
+    pub(crate) fn before_copy(&self) -> io::Result<()> {
+        self.before(Operation::Create)
+    }
+
+    /// A file to lock or to change in place, new or not.
     pub(crate) fn open_lock(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
         self.before(Operation::Create)?;
         let flags = OFlags::RDWR
@@ -150,6 +165,12 @@ impl Disk {
     pub(crate) fn stat(&self, fd: BorrowedFd<'_>) -> io::Result<Stat> {
         self.before(Operation::Stat)?;
         Ok(fs::fstat(fd)?)
+    }
+
+    /// What tells a file from others; `None` where that cannot be told.
+    pub(crate) fn identify(&self, file: &File) -> io::Result<Option<FileIdentity>> {
+        self.before(Operation::Stat)?;
+        FileIdentity::of(file)
     }
 
     /// The attributes of what has a name, without following a link.
@@ -186,6 +207,12 @@ impl Disk {
     pub(crate) fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
         self.before(Operation::Write)?;
         file.write_all(bytes)
+    }
+
+    /// Writes bytes over those at a place of a file.
+    pub(crate) fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.before(Operation::Write)?;
+        file.write_all_at(bytes, offset)
     }
 
     pub(crate) fn set_mode(&self, fd: BorrowedFd<'_>, mode: Mode) -> io::Result<()> {

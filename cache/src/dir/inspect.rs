@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::disk::Disk;
-use super::entry::{Trailer, Unreadable};
+use super::entry::{Found, Trailer, Unreadable};
 use crate::error::{Error, Result};
 use crate::key::Key;
 
@@ -20,6 +20,9 @@ pub struct EntryInfo {
     pub content_digest: [u8; 32],
     /// The description that it was added with.
     pub description: Vec<u8>,
+    /// The signature, as [`SigningKey::sign`](crate::SigningKey::sign) made it; empty for none. It
+    /// is not checked here.
+    pub signature: Vec<u8>,
     /// Whether the content still has that digest.
     pub is_intact: bool,
 }
@@ -37,14 +40,19 @@ impl EntryInfo {
         };
         let disk = Disk::default();
         let length = file.metadata().map_err(|error| failed(error.into()))?.len();
-        let (trailer, key) = Trailer::read_any(&disk, file, length).map_err(failed)?;
+        let Found { trailer, key, .. } = Found::read_any(&disk, file, length).map_err(failed)?;
         let is_intact = match trailer.verify(&disk, file) {
             Ok(()) => true,
             Err(Unreadable::Damaged(_)) => false,
             Err(error) => return Err(failed(error)),
         };
-        let Trailer { content_length, content_digest, description } = trailer;
-        Ok(EntryInfo { key, content_length, content_digest, description, is_intact })
+        let Trailer { content_length, content_digest, description, signature, .. } = trailer;
+        Ok(EntryInfo { key, content_length, content_digest, description, signature, is_intact })
+    }
+
+    /// The name of the key that the signature says it was made with. Nothing is checked.
+    pub fn signer(&self) -> Option<&str> {
+        crate::sign::signer(&self.signature)
     }
 }
 

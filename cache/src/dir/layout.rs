@@ -9,13 +9,14 @@
 //!   .locks/
 //!     <id, 64 hex digits>          held by the process that works on this entry
 //!     budget                       what the entries take, if there is a budget; see `ledger`
+//!   .memo-<user id>                which entries and files that user has checked since boot
 //!   CACHEDIR.TAG  .gitignore       so that backups and git leave the cache alone
 //! ```
 //!
 //! Temporary files are in a folder of their own: what a killed writer left behind is found by
 //! listing one folder that is nearly always empty, however many entries there are, and a rename from
 //! there to a group stays within the file system. An image has entries only: `.tmp` goes away when it
-//! is closed, and there are no locks and no tags. Whatever else is in the directory is not ours, and
+//! is closed, and there are no locks, memos and tags. Whatever else is in the directory is not ours, and
 //! is left alone.
 
 use rustix::fs::Mode;
@@ -24,6 +25,8 @@ use crate::key::from_hex;
 
 /// The folder of temporary files.
 pub(super) const TEMPORARY: &str = ".tmp";
+/// What the names of memo files begin with; the number of the user follows.
+pub(crate) const MEMO: &str = ".memo-";
 /// The folder of lock files.
 pub(super) const LOCKS: &str = ".locks";
 

@@ -7,6 +7,7 @@
 //! | `layout` | names, modes, and the few files that are not entries |
 //! | `entry` | the format of an entry: content and trailer |
 //! | `read`, `write` | the way of an entry out and in |
+//! | `signed`, `private`, `in_memory` | entries that are believed for their signature |
 //! | `inspect` | one entry file by itself, for tools |
 //! | `lock` | one process at a time works on a key |
 //! | `sweep` | what writers left behind when they were killed |
@@ -21,13 +22,20 @@
 
 pub(crate) mod disk;
 mod entry;
+mod in_memory;
 mod inspect;
 mod layout;
 mod ledger;
 mod lock;
 mod options;
+#[cfg(target_os = "linux")]
+mod private;
+#[cfg(not(target_os = "linux"))]
+#[path = "private_unsupported.rs"]
+mod private;
 mod prune;
 mod read;
+mod signed;
 mod survey;
 mod sweep;
 mod times;
@@ -37,12 +45,14 @@ mod write;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
 
 #[cfg(feature = "testing")]
 pub use disk::Operation;
 pub use inspect::EntryInfo;
+pub(crate) use layout::MEMO;
 pub use lock::KeyLock;
 pub use options::DirOptions;
 pub use prune::{Evicted, Pruned};
@@ -52,7 +62,9 @@ use crate::cache::{Cache, Sibling};
 use crate::content::Content;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, to_hex};
+use crate::memo::Memo;
 use crate::policy::Policy;
+use crate::sign::{SigningKey, TrustedKeys};
 use disk::Disk;
 use layout::Modes;
 use trust::Trust;
@@ -78,6 +90,9 @@ pub struct DirCache {
     access: Access,
     policy: Policy,
     trust: Trust,
+    trusted_keys: Arc<TrustedKeys>,
+    sign_with: Option<Arc<SigningKey>>,
+    memo: OnceLock<Arc<Memo>>,
     /// Why entries are not read, for an image that is written where others may write.
     refusal: Option<Error>,
     disk: Disk,
@@ -151,6 +166,31 @@ impl DirCache {
     /// Whether it is a user's own cache, which is locked.
     pub(crate) fn is_private(&self) -> bool {
         self.access == Access::Write
+    }
+
+    /// Whether no more than the trust rule, or a signature, is relied upon.
+    fn is_under_the_rule(&self) -> bool {
+        matches!(self.trust, Trust::Rule { .. }) && self.refusal.is_none()
+    }
+
+    /// Where this user's memos are: here, if this is a directory of the user's own.
+    pub(crate) fn own_memo(&self) -> Option<Arc<Memo>> {
+        if let Some(memo) = self.memo.get() {
+            return Some(Arc::clone(memo));
+        }
+        if self.access == Access::Image || !self.is_under_the_rule() {
+            return None;
+        }
+        let memo = Memo::new(self.disk.clone(), self.root.try_clone().ok()?);
+        if self.access == Access::Read {
+            memo.freeze();
+        }
+        Some(Arc::new(memo))
+    }
+
+    /// Remembers there which entries were checked, unless it does so elsewhere.
+    pub(crate) fn remember_in(&self, memo: Arc<Memo>) {
+        _ = self.memo.set(memo);
     }
 
     fn group_path(&self, group: &[u8; 32]) -> PathBuf {

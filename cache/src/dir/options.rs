@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Access as Permission, AtFlags};
 
@@ -12,6 +13,7 @@ use super::trust::Trust;
 use super::{Access, DirCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::Policy;
+use crate::sign::{SigningKey, TrustedKeys};
 use crate::trust_anyone::TrustAnyone;
 
 /// Settings for opening a [`DirCache`].
@@ -19,11 +21,13 @@ use crate::trust_anyone::TrustAnyone;
 pub struct DirOptions {
     policy: Policy,
     anyone: bool,
+    trusted_keys: Arc<TrustedKeys>,
+    sign_with: Option<Arc<SigningKey>>,
     pub(crate) disk: Disk,
 }
 
 impl DirOptions {
-    /// The defaults: [`Policy::Full`], and the trust rule.
+    /// The defaults: [`Policy::Auto`], and the trust rule.
     pub fn new() -> DirOptions {
         DirOptions::default()
     }
@@ -33,6 +37,25 @@ impl DirOptions {
     pub fn policy(mut self, policy: Policy) -> DirOptions {
         self.policy = policy;
         self
+    }
+
+    /// The keys whose signatures are accepted under [`Policy::Signed`]; none by default, and then no
+    /// entry is.
+    #[must_use]
+    pub fn trusted_keys(mut self, keys: impl Into<Arc<TrustedKeys>>) -> DirOptions {
+        self.trusted_keys = keys.into();
+        self
+    }
+
+    /// Signs what is added.
+    #[must_use]
+    pub fn sign_with(mut self, key: impl Into<Arc<SigningKey>>) -> DirOptions {
+        self.sign_with = Some(key.into());
+        self
+    }
+
+    pub(crate) fn is_signed(&self) -> bool {
+        self.policy == Policy::Signed
     }
 
     /// Uses the directory whoever can write to it: no component and no entry is asked for its owner
@@ -57,6 +80,9 @@ impl DirOptions {
             cache.write_tags();
         }
         cache.sweep();
+        if let Some(memo) = cache.own_memo() {
+            cache.remember_in(memo);
+        }
         Ok(cache)
     }
 
@@ -98,10 +124,25 @@ impl DirOptions {
     }
 
     fn walk(&self, path: PathBuf, access: Access) -> Result<(DirCache, Option<Error>)> {
-        let trust = if self.anyone { Trust::Anyone } else { Trust::rule() };
+        let trust = match self.policy {
+            _ if self.anyone => Trust::Anyone,
+            Policy::Signed => Trust::Signatures,
+            _ => Trust::rule(),
+        };
         let (root, refusal): (OwnedFd, _) = trust.walk(&self.disk, &path)?;
-        let (policy, disk) = (self.policy, self.disk.clone());
-        Ok((DirCache { root, path, access, policy, trust, refusal: None, disk }, refusal))
+        let cache = DirCache {
+            root,
+            path,
+            access,
+            policy: self.policy,
+            trust,
+            trusted_keys: Arc::clone(&self.trusted_keys),
+            sign_with: self.sign_with.clone(),
+            memo: OnceLock::new(),
+            refusal: None,
+            disk: self.disk.clone(),
+        };
+        Ok((cache, refusal))
     }
 }
 

@@ -112,6 +112,8 @@ impl DirCache {
         for folder in [layout::TEMPORARY, layout::LOCKS] {
             _ = self.disk.remove_dir(self.root.as_fd(), folder);
         }
+        let user = rustix::process::geteuid().as_raw();
+        _ = self.disk.remove(self.root.as_fd(), &crate::memo::name(user));
         self.remove_tags();
         Ok(pruned)
     }

@@ -1,18 +1,25 @@
 //! The way of an entry out of a directory.
 
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
-use super::entry::{Trailer, Unreadable};
+use super::entry::{Found, Unreadable};
 use super::{DirCache, layout};
 use crate::cache::Sibling;
 use crate::content::Content;
 use crate::error::{Error, Result};
 use crate::key::{Key, to_hex};
+use crate::memo::Kind;
 use crate::policy::Policy;
+
+/// Content up to this length is checked in less time than it takes to ask whether it was.
+const SMALL: u64 = 64 << 10;
+/// Content up to this length is checked each time where it cannot be remembered.
+const MEDIUM: u64 = 1 << 20;
 
 impl DirCache {
     pub(super) fn read_entry(&self, key: &Key) -> Result<Option<Content>> {
@@ -20,15 +27,46 @@ impl DirCache {
             return Err(refusal.clone());
         }
         let Some(group) = self.open_group(key.group())? else { return Ok(None) };
-        let Some((file, stat, trailer)) = self.open_entry(group.as_fd(), key)? else {
+        let Some((file, stat, found)) = self.open_entry(group.as_fd(), key)? else {
             return Ok(None);
         };
-        if self.policy == Policy::Full {
-            trailer.verify(&self.disk, &file).map_err(|error| self.unreadable(key, error))?;
+        if self.policy == Policy::Signed {
+            let content = self.private_copy(&file, &found)?;
+            self.touch(&file, &stat);
+            return Ok(Some(content));
         }
+        self.check(&file, &found).map_err(|error| self.unreadable(key, error))?;
         self.touch(&file, &stat);
-        let content = Content::from_file(file, trailer.content_length);
+        let content = Content::from_file(file, found.trailer.content_length);
         Ok(Some(content.with_origin(self.entry_path(key))))
+    }
+
+    /// Checks as much of the content as the policy asks for.
+    fn check(&self, file: &File, found: &Found) -> Result<(), Unreadable> {
+        let (trailer, disk) = (&found.trailer, &self.disk);
+        match self.policy {
+            Policy::Header => return Ok(()),
+            Policy::Auto => {}
+            Policy::Full | Policy::Signed => return trailer.verify(disk, file),
+        }
+        // Sooner read than remembered.
+        if trailer.content_length <= SMALL {
+            return trailer.verify_checksum(disk, file);
+        }
+        let memo = self.memo.get();
+        let known = memo.and_then(|memo| memo.identify(file).map(|identity| (memo, identity)));
+        match known {
+            None if trailer.content_length <= MEDIUM => trailer.verify_checksum(disk, file),
+            None => Ok(()),
+            Some((memo, identity)) => {
+                if memo.recall(Kind::Entry, &identity) == Some(found.digest) {
+                    return Ok(());
+                }
+                trailer.verify_checksum(disk, file)?;
+                memo.note(Kind::Entry, &identity, found.digest);
+                Ok(())
+            }
+        }
     }
 
     pub(super) fn read_siblings(&self, group: &[u8; 32]) -> Result<Vec<Sibling>> {
@@ -44,21 +82,20 @@ impl DirCache {
         let mut siblings = Vec::new();
         for id in ids {
             // One that is damaged or gone has nothing to tell; the others still have.
-            if let Ok(Some((_, _, trailer))) =
-                self.open_entry(folder.as_fd(), &Key::new(*group, id))
+            if let Ok(Some((_, _, found))) = self.open_entry(folder.as_fd(), &Key::new(*group, id))
             {
-                siblings.push(Sibling::new(id, trailer.description));
+                siblings.push(Sibling::new(id, found.trailer.description));
             }
         }
         Ok(siblings)
     }
 
     /// Opens an entry and checks all that is known without reading its content.
-    fn open_entry(
+    pub(super) fn open_entry(
         &self,
         group: BorrowedFd<'_>,
         key: &Key,
-    ) -> Result<Option<(std::fs::File, Stat, Trailer)>> {
+    ) -> Result<Option<(File, Stat, Found)>> {
         let path = || self.entry_path(key);
         let file = match self.disk.open(group, &to_hex(key.id())) {
             Ok(file) => file,
@@ -79,12 +116,12 @@ impl DirCache {
             return Err(irregular(path()));
         }
         self.trust.check(&stat, path)?;
-        let trailer = Trailer::read(&self.disk, &file, length(&stat), key)
+        let found = Found::read(&self.disk, &file, length(&stat), key)
             .map_err(|error| self.unreadable(key, error))?;
-        Ok(Some((file, stat, trailer)))
+        Ok(Some((file, stat, found)))
     }
 
-    fn unreadable(&self, key: &Key, error: Unreadable) -> Error {
+    pub(super) fn unreadable(&self, key: &Key, error: Unreadable) -> Error {
         let path = self.entry_path(key);
         match error {
             Unreadable::Damaged(what) => Error::corrupt(Some(&path), what),

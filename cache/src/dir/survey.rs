@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
-use super::entry::{Trailer, Unreadable};
+use super::entry::{Found, Trailer, Unreadable};
 use super::{DirCache, is_absent, layout, read, times};
 use crate::error::{Error, Result};
 use crate::key::{Key, to_hex};
@@ -103,7 +103,7 @@ impl DirCache {
         let is_ours = |name: &[u8]| {
             let known = [layout::TEMPORARY, layout::LOCKS].into_iter();
             let mut known = known.chain(layout::TAGS.iter().map(|(name, _)| *name));
-            known.any(|known| known.as_bytes() == name)
+            name.starts_with(layout::MEMO.as_bytes()) || known.any(|known| known.as_bytes() == name)
         };
         Ok(sorted(&self.path, names, is_ours))
     }
@@ -173,13 +173,12 @@ impl DirCache {
         if let Err(error) = self.trust.check(&stat, || path.clone()) {
             return item(ItemState::Untrusted(error));
         }
-        let checked =
-            Trailer::read(&self.disk, &file, read::length(&stat), key).and_then(|found| {
-                if depth == Depth::Content {
-                    found.verify(&self.disk, &file)?;
-                }
-                Ok(found)
-            });
+        let checked = Found::read(&self.disk, &file, read::length(&stat), key).and_then(|found| {
+            if depth == Depth::Content {
+                found.trailer.verify(&self.disk, &file)?;
+            }
+            Ok(found.trailer)
+        });
         item(match checked {
             Ok(Trailer { content_length, content_digest, description, .. }) => {
                 ItemState::Sound { key: *key, description, content_length, content_digest }

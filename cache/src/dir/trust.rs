@@ -35,6 +35,8 @@ pub(super) enum Trust {
     Rule { user: u32 },
     /// Anybody: the caller vouched for them.
     Anyone,
+    /// Anybody: what is read is used with a signature only.
+    Signatures,
 }
 
 impl Trust {

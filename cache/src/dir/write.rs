@@ -10,14 +10,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::io::Errno;
-use sha2::{Digest, Sha256};
-
-use super::entry::{DESCRIPTION_LIMIT, PIECE, Trailer};
+use super::entry::{DESCRIPTION_LIMIT, PIECE, Summary, Trailer};
 use super::{Access, DirCache, is_absent, layout};
 use crate::content::Content;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, to_hex};
+use rustix::fs::Mode;
+use rustix::io::Errno;
 
 /// Names that were given are not taken: how often to try the next one.
 const NAME_ATTEMPTS: usize = 1000;
@@ -36,7 +35,16 @@ impl DirCache {
             return Err(ErrorKind::DescriptionTooLong { length, limit }.into());
         }
         let temporary = Temporary::create(self)?;
-        temporary.fill(key, content, description)?;
+        let mut trailer = temporary.fill(key, content, description)?;
+        if let Some(with) = &self.sign_with {
+            trailer.sign(key, with);
+        }
+        temporary.complete(key, &trailer, self.modes().file)?;
+        self.put(key, &temporary)
+    }
+
+    /// Gives a complete temporary file the name of the entry.
+    pub(super) fn put(&self, key: &Key, temporary: &Temporary<'_>) -> Result<()> {
         let mut attempts = 0;
         loop {
             let group = self.make_group(key.group())?;
@@ -138,7 +146,7 @@ impl DirCache {
 }
 
 /// A temporary file, removed unless it was published.
-struct Temporary<'a> {
+pub(super) struct Temporary<'a> {
     cache: &'a DirCache,
     folder: OwnedFd,
     name: String,
@@ -147,7 +155,7 @@ struct Temporary<'a> {
 }
 
 impl<'a> Temporary<'a> {
-    fn create(cache: &'a DirCache) -> Result<Temporary<'a>> {
+    pub(super) fn create(cache: &'a DirCache) -> Result<Temporary<'a>> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let failed = |error| {
             Error::io(
@@ -178,36 +186,36 @@ impl<'a> Temporary<'a> {
         Err(failed(io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// Writes the whole entry and makes it durable.
-    fn fill(&self, key: &Key, content: &Content, description: &[u8]) -> Result<()> {
+    /// Writes the content, and returns the trailer that belongs behind it.
+    pub(super) fn fill(&self, key: &Key, content: &Content, description: &[u8]) -> Result<Trailer> {
         let disk = &self.cache.disk;
         let failed = |error| Error::io("write the entry", Some(&self.cache.entry_path(key)), error);
-        let mut hash = Sha256::new();
+        let mut summary = Summary::default();
+        let mut piece = |piece: &[u8]| {
+            summary.update(piece);
+            disk.write(&self.file, piece).map_err(failed)
+        };
         match content.as_bytes() {
-            Some(bytes) => {
-                for piece in bytes.chunks(PIECE) {
-                    hash.update(piece);
-                    disk.write(&self.file, piece).map_err(failed)?;
-                }
-            }
+            Some(bytes) => bytes.chunks(PIECE).try_for_each(piece)?,
             None => {
                 let mut buffer = vec![0; PIECE];
                 let mut offset = 0;
                 while offset < content.len() {
                     let count = read_content(content, offset, &mut buffer)?;
-                    hash.update(&buffer[..count]);
-                    disk.write(&self.file, &buffer[..count]).map_err(failed)?;
+                    piece(&buffer[..count])?;
                     offset += count as u64;
                 }
             }
         }
-        let trailer = Trailer {
-            content_length: content.len(),
-            content_digest: hash.finalize().into(),
-            description: description.to_vec(),
-        };
+        Ok(summary.finish(description))
+    }
+
+    /// Writes the trailer and makes the file durable.
+    pub(super) fn complete(&self, key: &Key, trailer: &Trailer, mode: Mode) -> Result<()> {
+        let disk = &self.cache.disk;
+        let failed = |error| Error::io("write the entry", Some(&self.cache.entry_path(key)), error);
         disk.write(&self.file, &trailer.to_bytes(key)).map_err(failed)?;
-        disk.set_mode(self.file.as_fd(), self.cache.modes().file).map_err(failed)?;
+        disk.set_mode(self.file.as_fd(), mode).map_err(failed)?;
         disk.sync(self.file.as_fd()).map_err(failed)
     }
 

@@ -1,7 +1,7 @@
 //! Which layers there are, and what did not open.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +11,10 @@ use crate::budget::Budget;
 use crate::cache::Cache;
 use crate::dir::{DirCache, DirOptions};
 use crate::error::{Error, Result};
+use crate::memo::Memo;
 use crate::memory::MemoryCache;
 use crate::policy::Policy;
+use crate::sign::{SigningKey, TrustedKeys};
 use crate::single_flight::Flights;
 use crate::stats::Counters;
 use crate::trust_anyone::TrustAnyone;
@@ -26,8 +28,11 @@ const WAIT: Duration = Duration::from_secs(120);
 pub struct LayersBuilder {
     read_only: Vec<Source>,
     read_write: Option<Source>,
+    lower: Vec<Source>,
+    backfill: bool,
     memory: Option<u64>,
     options: DirOptions,
+    trusted_keys: TrustedKeys,
     mode: Mode,
     wait: Duration,
     budget: Option<Budget>,
@@ -60,8 +65,11 @@ impl LayersBuilder {
         LayersBuilder {
             read_only: Vec::new(),
             read_write: None,
+            lower: Vec::new(),
+            backfill: true,
             memory: None,
             options: DirOptions::new(),
+            trusted_keys: TrustedKeys::new(),
             mode: Mode::Auto,
             wait: WAIT,
             budget: None,
@@ -109,6 +117,30 @@ impl LayersBuilder {
         self
     }
 
+    /// Adds a directory that is only read, below the read-write one: probed after it, and what is
+    /// found there is copied up. For places that are far away, such as a share of a network. Its
+    /// entries are always checked whole. That it does not exist is a [`Problem`].
+    pub fn below(mut self, path: impl Into<PathBuf>) -> Self {
+        self.lower.push(Source::Path(path.into()));
+        self
+    }
+
+    /// Adds an implementation of one's own below the read-write layer: probed after it, and what is
+    /// found there is copied up. What is promised is written at
+    /// [`TrustAnyone::i_vouch_for_every_writer`].
+    pub fn dangerously_below(mut self, cache: Arc<dyn Cache>, _promise: TrustAnyone) -> Self {
+        self.is_vouched = true;
+        self.lower.push(Source::Other(cache));
+        self
+    }
+
+    /// Whether what is found below the read-write layer is copied into it, so that it is found there
+    /// the next time; it is by default.
+    pub fn backfill(mut self, backfill: bool) -> Self {
+        self.backfill = backfill;
+        self
+    }
+
     /// Keeps in the memory of this process what cannot be kept in a read-write layer, up to
     /// `budget` bytes.
     pub fn memory(mut self, budget: u64) -> Self {
@@ -141,8 +173,37 @@ impl LayersBuilder {
     }
 
     /// How much of an entry is checked, in all directories that these layers open by path.
+    ///
+    /// [`Policy::Signed`] is for those that are only read. The read-write directory goes on being
+    /// under the trust rule, and its entries, which this user made, need no signature; a directory
+    /// where they do is attached by [`read_write_dir`](LayersBuilder::read_write_dir).
     pub fn policy(mut self, policy: Policy) -> Self {
         self.options = self.options.policy(policy);
+        self
+    }
+
+    pub(super) fn is_signed(&self) -> bool {
+        self.options.is_signed()
+    }
+
+    /// Accepts the signatures of these keys as well, under [`Policy::Signed`].
+    pub fn trusted_keys(mut self, keys: impl Into<TrustedKeys>) -> Self {
+        self.trusted_keys.extend(keys.into());
+        self
+    }
+
+    /// As [`trusted_keys`](LayersBuilder::trusted_keys), with those in a file. That it cannot be
+    /// read is a [`Problem`].
+    pub fn trusted_keys_file(self, path: impl AsRef<Path>) -> Self {
+        match TrustedKeys::read(path) {
+            Ok(keys) => self.trusted_keys(keys),
+            Err(error) => self.problem(error, "its signatures are not accepted"),
+        }
+    }
+
+    /// Signs what is published to a read-write directory that is opened by path.
+    pub fn sign_with(mut self, key: impl Into<Arc<SigningKey>>) -> Self {
+        self.options = self.options.sign_with(key);
         self
     }
 
@@ -177,23 +238,33 @@ impl LayersBuilder {
     /// written is read, and one that cannot be read either is left out. What happened is in
     /// [`Layers::problems`].
     pub fn build(mut self) -> Layers {
+        self.options = self.options.trusted_keys(std::mem::take(&mut self.trusted_keys));
         let mut layers = Vec::new();
         let mut writer = Writer::None;
+        let mut memo = None;
         let memory = self.memory.filter(|_| self.mode == Mode::Auto);
         let memory = memory.map(|budget| Arc::new(MemoryCache::with_budget(budget)));
         if let Some(memory) = &memory {
             layers.push((LayerId::Memory, Slot::Open(Arc::clone(memory) as Arc<dyn Cache>)));
         }
+        let first_lower = self.read_only.len();
         if self.mode != Mode::Off {
-            for (number, source) in std::mem::take(&mut self.read_only).into_iter().enumerate() {
-                if let Some(slot) = self.open_read_only(LayerId::Layer(number), source) {
-                    layers.push((LayerId::Layer(number), slot));
-                }
-            }
+            // In this order, since it is the order of what did not work.
+            let upper = std::mem::take(&mut self.read_only);
+            let mut dirs = Vec::new();
+            self.open_all(0, upper, &mut layers, &mut dirs);
             if let Some(source) = self.read_write.take() {
                 let slot;
-                (slot, writer) = self.open_read_write(source);
+                (slot, writer) = self.open_read_write(source, &mut dirs, &mut memo);
                 layers.extend(slot.map(|slot| (LayerId::Dir, slot)));
+            }
+            if !self.is_signed() {
+                self.options = self.options.policy(Policy::Full);
+            }
+            let lower = std::mem::take(&mut self.lower);
+            self.open_all(first_lower, lower, &mut layers, &mut dirs);
+            if let Some(memo) = &memo {
+                dirs.iter().for_each(|dir| dir.remember_in(Arc::clone(memo)));
             }
         }
         let counters = Arc::new(Counters::default());
@@ -205,7 +276,9 @@ impl LayersBuilder {
         };
         Layers {
             layers,
+            first_lower: if self.backfill { first_lower } else { usize::MAX },
             memory,
+            memo,
             writer,
             mode: self.mode,
             wait: self.wait,
@@ -230,51 +303,102 @@ impl LayersBuilder {
         }
     }
 
-    fn open_read_only(&mut self, layer: LayerId, source: Source) -> Option<Slot> {
+    /// Opens layers that are only read, numbered from `first` on.
+    fn open_all(
+        &mut self,
+        first: usize,
+        sources: Vec<Source>,
+        layers: &mut Vec<(LayerId, Slot)>,
+        dirs: &mut Vec<Arc<DirCache>>,
+    ) {
+        for (number, source) in sources.into_iter().enumerate() {
+            let id = LayerId::Layer(first + number);
+            if let Some(slot) = self.open_read_only(id, source, dirs) {
+                layers.push((id, slot));
+            }
+        }
+    }
+
+    fn open_read_only(
+        &mut self,
+        layer: LayerId,
+        source: Source,
+        dirs: &mut Vec<Arc<DirCache>>,
+    ) -> Option<Slot> {
         let (path, is_optional) = match source {
-            Source::Dir(dir) => return Some(Slot::Open(dir)),
+            Source::Dir(dir) => {
+                dirs.push(Arc::clone(&dir));
+                return Some(Slot::Open(dir));
+            }
             Source::Other(cache) => return Some(Slot::Open(cache)),
             Source::Path(path) => (path, false),
             Source::PathIfPresent(path) => (path, true),
         };
         match self.options.open_read_only(path) {
-            Ok(dir) => Some(Slot::Open(Arc::new(dir))),
+            Ok(dir) => {
+                let dir = Arc::new(dir);
+                dirs.push(Arc::clone(&dir));
+                Some(Slot::Open(dir))
+            }
             Err(error) if error.is_missing() && is_optional => None,
             Err(error) => Some(self.fail(layer, error, "the layer is left out")),
         }
     }
 
-    fn open_read_write(&mut self, source: Source) -> (Option<Slot>, Writer) {
+    fn open_read_write(
+        &mut self,
+        source: Source,
+        dirs: &mut Vec<Arc<DirCache>>,
+        memo: &mut Option<Arc<Memo>>,
+    ) -> (Option<Slot>, Writer) {
+        let mut open = |dir: Arc<DirCache>, mode: Mode| {
+            *memo = dir.own_memo();
+            if let (Some(memo), true) = (&memo, mode != Mode::Auto) {
+                memo.freeze();
+            }
+            dirs.push(Arc::clone(&dir));
+            Some(Slot::Open(dir))
+        };
         let path = match source {
             Source::Dir(dir) if dir.is_writable() => {
-                return (Some(Slot::Open(dir.clone())), Writer::Dir(dir));
+                return (open(Arc::clone(&dir), self.mode), Writer::Dir(dir));
             }
-            Source::Dir(dir) => return (Some(Slot::Open(dir)), Writer::None),
+            Source::Dir(dir) => return (open(dir, self.mode), Writer::None),
             Source::Other(cache) => {
                 return (Some(Slot::Open(cache.clone())), Writer::Other(cache));
             }
             Source::Path(path) | Source::PathIfPresent(path) => path,
         };
+        // What this user has made is believed without a signature; elsewhere one is needed.
+        let own = match self.is_signed() {
+            true => self.options.clone().policy(Policy::Auto),
+            false => self.options.clone(),
+        };
         if self.mode != Mode::Auto {
             // A cache that was never written to is an empty one to a reader.
-            return match self.options.open_read_only(path) {
-                Ok(dir) => (Some(Slot::Open(Arc::new(dir))), Writer::None),
+            let opened = match own.open_read_only(&path) {
+                Err(error) if error.is_untrusted() => self.options.open_read_only(&path),
+                opened => opened,
+            };
+            return match opened {
+                Ok(dir) => (open(Arc::new(dir), self.mode), Writer::None),
                 Err(error) if error.is_missing() => (None, Writer::None),
                 Err(error) => {
                     (Some(self.fail(LayerId::Dir, error, "nothing is read there")), Writer::None)
                 }
             };
         }
-        match self.options.open(&path) {
+        match own.open(&path) {
             Ok(dir) => {
                 let dir = Arc::new(dir);
-                (Some(Slot::Open(dir.clone())), Writer::Dir(dir))
+                (open(Arc::clone(&dir), self.mode), Writer::Dir(dir))
             }
             // Filled by somebody else and mounted read-only, perhaps: still good for reading.
             Err(error) => match self.options.open_read_only(&path) {
                 Ok(dir) => {
+                    let slot = open(Arc::new(dir), self.mode);
                     self.fail(LayerId::Dir, error, "it is read, and nothing is written");
-                    (Some(Slot::Open(Arc::new(dir))), Writer::None)
+                    (slot, Writer::None)
                 }
                 Err(_) => (Some(self.fail(LayerId::Dir, error, "nothing is kept")), Writer::None),
             },
@@ -301,6 +425,7 @@ impl fmt::Debug for LayersBuilder {
         f.debug_struct("LayersBuilder")
             .field("read_only", &self.read_only)
             .field("read_write", &self.read_write)
+            .field("lower", &self.lower)
             .field("mode", &self.mode)
             .finish_non_exhaustive()
     }

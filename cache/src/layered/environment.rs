@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::{Layers, LayersBuilder, Mode};
 use crate::error::ErrorKind;
+use crate::policy::Policy;
 
 /// The last read-only layer, where an image has its entries.
 const SYSTEM: &str = "/usr/share/precompile";
@@ -20,6 +21,8 @@ impl LayersBuilder {
     ///   first.
     /// - `/usr/share/precompile` is the last read-only layer if it exists.
     /// - `PRECOMPILE_CACHE_MODE`: a [`Mode`]; one that is unknown is `auto`, and a problem.
+    /// - `PRECOMPILE_CACHE_VERIFY`: a [`Policy`]; one that is unknown is `signed`, and a problem.
+    /// - `PRECOMPILE_CACHE_KEYS`: files of [trusted keys](crate::TrustedKeys), separated by colons.
     ///
     /// Nothing else in this crate reads the environment.
     #[expect(clippy::disallowed_methods, reason = "the one place: whoever calls this asks for it")]
@@ -44,11 +47,26 @@ impl LayersBuilder {
                 None => builder.problem(ErrorKind::NoHome.into(), "nothing is kept"),
             },
         };
-        match variable("PRECOMPILE_CACHE_MODE").filter(|text| !text.is_empty()) {
+        let word = |name| variable(name).filter(|text| !text.is_empty());
+        builder = match word("PRECOMPILE_CACHE_MODE") {
             None => builder,
             Some(text) => match text.to_string_lossy().parse::<Mode>() {
                 Ok(mode) => builder.mode(mode),
                 Err(error) => builder.problem(error, "the mode is auto"),
+            },
+        };
+        if let Some(list) = word("PRECOMPILE_CACHE_KEYS") {
+            let paths = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty());
+            builder = paths.fold(builder, LayersBuilder::trusted_keys_file);
+        }
+        match word("PRECOMPILE_CACHE_VERIFY") {
+            None => builder,
+            Some(text) => match text.to_string_lossy().parse::<Policy>() {
+                Ok(policy) => builder.policy(policy),
+                // Whoever asks for more than is known here must not get less.
+                Err(error) => builder
+                    .problem(error, "the policy is signed, which is the strictest")
+                    .policy(Policy::Signed),
             },
         }
     }
@@ -107,6 +125,23 @@ mod tests {
         assert!(layers.problems()[0].error.to_string().contains("require-hit"));
         let variables = [("PRECOMPILE_CACHE_DIR", ""), ("PRECOMPILE_CACHE_MODE", "require-hit")];
         assert_eq!(with(&variables).build().mode(), Mode::RequireHit);
+    }
+
+    #[test]
+    fn an_unknown_policy_is_a_problem_and_the_strictest() {
+        let variables = [("PRECOMPILE_CACHE_DIR", ""), ("PRECOMPILE_CACHE_VERIFY", "sign")];
+        let builder = with(&variables);
+        assert!(builder.is_signed());
+        assert!(builder.build().problems()[0].error.to_string().contains("header, full or signed"));
+        let variables = [
+            ("PRECOMPILE_CACHE_DIR", ""),
+            ("PRECOMPILE_CACHE_VERIFY", "header"),
+            ("PRECOMPILE_CACHE_KEYS", "/nowhere/key"),
+        ];
+        let builder = with(&variables);
+        assert!(!builder.is_signed());
+        let layers = builder.build();
+        assert_eq!(layers.problems()[0].error.path(), Some("/nowhere/key".as_ref()));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod outcome;
 mod upkeep;
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,7 @@ use crate::content::Content;
 use crate::dir::DirCache;
 use crate::error::{Error, Result};
 use crate::key::Key;
+use crate::memo::{FileMemo, Memo};
 use crate::memory::MemoryCache;
 use crate::single_flight::Flights;
 use crate::stats::{Counters, Stats};
@@ -44,10 +46,13 @@ use upkeep::Upkeep;
 /// takes a [`LayersBuilder`] from them, and keeps the layers that it builds to itself.
 ///
 /// The order is: the memory of the process if asked for, the read-only layers as they were added,
-/// the read-write layer.
+/// the read-write layer, and those below it.
 pub struct Layers {
     layers: Vec<(LayerId, Slot)>,
+    /// The number of the first layer that is copied from.
+    first_lower: usize,
     memory: Option<Arc<MemoryCache>>,
+    memo: Option<Arc<Memo>>,
     writer: Writer,
     mode: Mode,
     wait: Duration,
@@ -236,7 +241,18 @@ impl Layers {
 
     /// The counters now.
     pub fn stats(&self) -> Stats {
-        self.counters.snapshot()
+        let memo_failures = self.memo.as_ref().map_or(0, |memo| memo.failures());
+        Stats { memo_failures, ..self.counters.snapshot() }
+    }
+
+    /// What is remembered about a file, which may be any file: its digest, if it was
+    /// [noted](FileMemo::note) since the machine was started and the file is as it was then. Kept
+    /// for this user in the read-write directory, for files on local file systems that were left
+    /// alone for two seconds; in all other cases nothing is known and nothing is noted.
+    ///
+    /// A file that is shorter than 64 KiB is sooner read than remembered.
+    pub fn file_memo(&self, file: &File) -> FileMemo {
+        FileMemo::new(self.memo.clone(), file)
     }
 
     /// What did not work when the layers were built, and was done without.
@@ -270,6 +286,7 @@ impl Layers {
                 Slot::Open(cache) => match cache.get(key) {
                     Ok(Some(content)) => {
                         trace.push(Probe { layer: *id, result: ProbeResult::Hit });
+                        self.backfill(*id, &**cache, key, &content);
                         let outcome = Outcome::Hit { layer: *id, content: content.with_layer(*id) };
                         return Lookup { outcome, trace };
                     }
@@ -287,6 +304,26 @@ impl Layers {
         }
         let reason = trace.iter().map(|probe| probe.result.reason()).max();
         Lookup { outcome: Outcome::Miss(reason.unwrap_or(MissReason::Absent)), trace }
+    }
+
+    /// Copies what was found below the read-write layer into it.
+    fn backfill(&self, layer: LayerId, from: &dyn Cache, key: &Key, content: &Content) {
+        let LayerId::Layer(number) = layer else { return };
+        let Some(writer) = self.writer().filter(|_| self.mode == Mode::Auto) else { return };
+        if number < self.first_lower {
+            return;
+        }
+        // It may be without one, which is for explanations only.
+        let siblings = from.siblings(key.group()).unwrap_or_default();
+        let sibling = siblings.into_iter().find(|sibling| sibling.id == *key.id());
+        let description = sibling.map(|sibling| sibling.description).unwrap_or_default();
+        match writer.add(key, content, &description) {
+            Ok(()) => {
+                self.counters.backfills.one();
+                self.rejected.forgive(key, LayerId::Dir);
+            }
+            Err(_) => self.counters.backfill_failures.one(),
+        }
     }
 
     /// Deletes an entry from a layer that is written to; `None` when it is not.

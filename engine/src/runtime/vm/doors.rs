@@ -1,7 +1,7 @@
 //! The doors through which machine code comes in.
 //!
 //! The safe ones are for code whose maker is known: this process's compiler, or a cache layer
-//! under the trust rule, into which only engines write. Everything else is `unsafe`, for ever: no
+//! under the trust rule, into which only engines write, or whose entries a trusted key has signed. Everything else is `unsafe`, for ever: no
 //! check of an artifact can tell that its code is harmless.
 
 use super::sys;
@@ -47,7 +47,8 @@ pub(crate) fn of_cache(
     if content.as_file().is_some() {
         let file = content.into_file().map_err(io)?.expect("just seen to be a file");
         // SAFETY: a layer returns what an engine added (the trust rule, or whoever attached it
-        // by `Config::cache_vouched`, sees to that); entries are replaced, never written in place.
+        // by `Config::cache_vouched`, sees to that), or what a key signed that whoever set up the
+        // layers trusts; entries are replaced, never written in place, and signed ones are copies.
         return unsafe { CodeMapping::from_file(file, len, load(choice), &name) };
     }
     let bytes = content.to_vec().map_err(io)?;
