@@ -18,6 +18,8 @@ Environment:
   PRECOMPILE_CACHE_DIR   the cache directory; empty for none
   PRECOMPILE_CACHE_PATH  directories that are only read, separated by colons
   PRECOMPILE_CACHE_MODE  auto, read-only, require-hit or off
+  PRECOMPILE_CACHE_VERIFY  auto, header, full or signed
+  PRECOMPILE_CACHE_KEYS  files of trusted keys, separated by colons
 The cache directory is $XDG_CACHE_HOME/precompile unless one is named.
 
 A file that is named like a command is written ./NAME.";
@@ -50,6 +52,10 @@ pub(crate) enum Command {
     Check(Check),
     /// Tell what is in an entry or artifact
     Inspect(Inspect),
+    /// Make a key that signs entries
+    Keygen(Keygen),
+    /// Sign the entries of a cache directory
+    Sign(Sign),
     /// Tell the settings that code depends on
     Settings(Settings),
     /// Run scripts of tests: *.wast
@@ -73,6 +79,9 @@ pub(crate) struct Warm {
     /// everybody. With --cache-dir, what is there already is copied instead of compiled
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Sign the entries with the secret key in FILE; what is there already as well
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sign_key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) code: Code,
     /// Threads that compile; 0 for one a processor
@@ -120,6 +129,20 @@ pub(crate) struct Code {
     pub(crate) epoch_interruption: bool,
 }
 
+/// Which entries are believed.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Trust")]
+pub(crate) struct Trust {
+    /// How much of an entry is checked before it is used. auto: all of it the first time; header:
+    /// that it is the right one; full: all of it each time; signed: that a trusted key signed it,
+    /// in directories that are only read or that others may write to
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) verify: Option<Verify>,
+    /// Trust the public keys in FILE, and with it --verify signed; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trusted_key: Vec<PathBuf>,
+}
+
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct Output {
@@ -156,6 +179,8 @@ pub(crate) struct Run {
     #[arg(long, value_name = "HOW", default_value = "map")]
     pub(crate) load: Load,
     #[command(flatten)]
+    pub(crate) trust: Trust,
+    #[command(flatten)]
     pub(crate) output: Output,
     /// The module, and behind it what belongs to the guest
     // One list, so that options behind the file are the guest's.
@@ -174,6 +199,8 @@ pub(crate) struct Check {
     pub(crate) cache_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) code: Code,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
     /// json writes one document to standard output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,
@@ -189,6 +216,39 @@ pub(crate) struct Inspect {
     /// How to write it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,
+}
+
+/// Make a key that signs entries.
+///
+/// Writes NAME.key, which is secret, and NAME.pub, for --trusted-key, and prints the latter. A name
+/// without a number at its end gets the next one, so that keys can follow each other: make the
+/// next, trust both for a while, sign with the new one, then trust that one alone.
+#[derive(Debug, Args)]
+pub(crate) struct Keygen {
+    /// What to call the key, such as release or release-3
+    pub(crate) name: String,
+    /// Where to put it
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+}
+
+/// Sign the entries of a cache directory.
+///
+/// Only those that nobody else could have written, and that are whole. Their signed form takes
+/// their place.
+#[derive(Debug, Args)]
+pub(crate) struct Sign {
+    /// Cache directories
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) dirs: Vec<PathBuf>,
+    /// The file of the secret key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// json writes one document to standard output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 /// Tell the settings that code depends on.
@@ -263,6 +323,14 @@ pub(crate) enum Bounds {
     #[default]
     Guard,
     Explicit,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Verify {
+    Auto,
+    Header,
+    Full,
+    Signed,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

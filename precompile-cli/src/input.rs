@@ -135,8 +135,18 @@ fn too_long() -> String {
 
 /// Whether `path` is the name of a command, and there is no file of that name.
 pub(crate) fn is_command(path: &Path) -> bool {
-    const COMMANDS: [&str; 8] =
-        ["run", "check", "inspect", "settings", "wast", "completions", "man", "help"];
+    const COMMANDS: [&str; 10] = [
+        "run",
+        "check",
+        "inspect",
+        "keygen",
+        "sign",
+        "settings",
+        "wast",
+        "completions",
+        "man",
+        "help",
+    ];
     COMMANDS.iter().any(|name| path.as_os_str() == OsStr::new(name)) && !path.exists()
 }
 

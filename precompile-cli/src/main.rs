@@ -37,6 +37,8 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => return commands::run::run(args),
         Some(Command::Check(args)) => commands::check::check(args),
         Some(Command::Inspect(args)) => commands::inspect::inspect(args),
+        Some(Command::Keygen(args)) => commands::keys::keygen(args),
+        Some(Command::Sign(args)) => commands::keys::sign(args),
         Some(Command::Settings(args)) => commands::settings::settings(args),
         Some(Command::Wast(args)) => commands::wast::wast(args),
         Some(Command::Completions(args)) => commands::shell::completions(args),

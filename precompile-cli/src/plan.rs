@@ -1,11 +1,12 @@
 //! From arguments to what they mean: settings of engines, and which cache.
 
-use crate::args::{self, Code};
-use precompile::cache::{DirCache, Layers, LayersBuilder, Mode};
+use crate::args::{self, Code, Trust, Verify};
+use precompile::cache::{DirOptions, Layers, LayersBuilder, Mode, Policy, SigningKey, TrustedKeys};
 use precompile::{Arch, Bounds, Config, CpuLevel, Engine, Features, OptLevel, Target};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A command line that cannot be meant.
 #[derive(Debug)]
@@ -134,24 +135,63 @@ pub(crate) fn features(list: Option<&str>) -> Result<Features, Usage> {
 
 /// The layers of an engine that runs here: those of the environment, with another read-write
 /// directory if one is named.
-pub(crate) fn layers(cache_dir: Option<&Path>) -> LayersBuilder {
+pub(crate) fn layers(cache_dir: Option<&Path>, trust: &Trust) -> Result<LayersBuilder, Usage> {
     let named = cache_dir.map(|path| OsString::from(path.as_os_str()));
-    LayersBuilder::from_variables(|name| match &named {
+    let mut layers = LayersBuilder::from_variables(|name| match &named {
         Some(path) if name == "PRECOMPILE_CACHE_DIR" => Some(path.clone()),
         _ => std::env::var_os(name),
-    })
+    });
+    for path in &trust.trusted_key {
+        layers = layers.trusted_keys(TrustedKeys::read(path).map_err(usage)?);
+    }
+    let policy = match (trust.verify, trust.trusted_key.is_empty()) {
+        (None, true) => return Ok(layers),
+        (None | Some(Verify::Signed), _) => Policy::Signed,
+        (Some(_), false) => {
+            let message = "--trusted-key is for --verify signed: leave one of the two out";
+            return Err(Usage(message.to_string()));
+        }
+        (Some(Verify::Auto), _) => Policy::Auto,
+        (Some(Verify::Header), _) => Policy::Header,
+        (Some(Verify::Full), _) => Policy::Full,
+    };
+    Ok(layers.policy(policy))
+}
+
+/// The secret key in a file.
+pub(crate) fn sign_key(path: &Path) -> Result<Arc<SigningKey>, Usage> {
+    SigningKey::read(path).map(Arc::new).map_err(usage)
+}
+
+fn usage(error: precompile::cache::Error) -> Usage {
+    Usage(error.to_string())
+}
+
+/// The ways to open a directory that is warmed.
+pub(crate) fn dir_options(sign_with: Option<&Arc<SigningKey>>) -> DirOptions {
+    let options = DirOptions::new();
+    match sign_with {
+        Some(key) => options.sign_with(Arc::clone(key)),
+        None => options,
+    }
 }
 
 /// The layers to warm: exactly the named directory, or else those of the environment.
 ///
 /// # Errors
 /// If nothing can be written there.
-pub(crate) fn warm_layers(cache_dir: Option<&Path>) -> Result<LayersBuilder, String> {
+pub(crate) fn warm_layers(
+    cache_dir: Option<&Path>,
+    sign_with: Option<&Arc<SigningKey>>,
+) -> Result<LayersBuilder, String> {
     if let Some(path) = cache_dir {
-        let dir = DirCache::open(path).map_err(|error| error.to_string())?;
+        let dir = dir_options(sign_with).open(path).map_err(|error| error.to_string())?;
         return Ok(Layers::builder().read_write_dir(dir));
     }
-    let builder = LayersBuilder::from_env();
+    let mut builder = LayersBuilder::from_env();
+    if let Some(key) = sign_with {
+        builder = builder.sign_with(Arc::clone(key));
+    }
     // Opened once by itself, to learn whether it can be written, and then by each engine.
     let opened = builder.clone().build();
     if opened.write_path().is_some() {

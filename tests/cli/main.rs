@@ -7,6 +7,7 @@ mod inputs;
 mod out;
 mod programs;
 mod run;
+mod signed;
 mod support;
 mod tell;
 mod wast;

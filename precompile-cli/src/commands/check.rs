@@ -12,8 +12,8 @@ pub(crate) fn check(args: &Check) -> u8 {
     let jobs = plan::variants(&args.code).and_then(|variants| {
         let jobs = variants.into_iter().map(|variant| {
             // The layers that an app or `run` would ask, read-only ones included.
-            let layers = plan::layers(args.cache_dir.as_deref()).mode(Mode::ReadOnly);
-            let engine = variant.engine(layers, 1)?;
+            let layers = plan::layers(args.cache_dir.as_deref(), &args.trust)?;
+            let engine = variant.engine(layers.mode(Mode::ReadOnly), 1)?;
             Ok(Job { variant, engine })
         });
         jobs.collect::<Result<Vec<_>, _>>()

@@ -69,6 +69,7 @@ fn document(artifact: &Inspection, entry: Option<&EntryInfo>) -> Value {
             "id": to_hex(entry.key.id()),
             "content_sha256": to_hex(&entry.content_digest),
             "intact": entry.is_intact,
+            "signer": entry.signer(),
         })),
         "module": to_hex(&artifact.module),
         "settings": settings,
@@ -89,6 +90,9 @@ fn text(artifact: &Inspection, entry: Option<&EntryInfo>) -> String {
         field("key", entry.key.to_string());
         field("content", format!("SHA-256 {}", to_hex(&entry.content_digest)));
         field("intact", if entry.is_intact { "yes" } else { "no" }.to_string());
+        if let Some(signer) = entry.signer() {
+            field("signed by", format!("{signer}, says the entry; not checked here"));
+        }
     }
     field("module", format!("SHA-256 {}", to_hex(&artifact.module)));
     field("artifact", size(artifact.len));

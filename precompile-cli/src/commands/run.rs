@@ -6,8 +6,8 @@ use crate::report::{self, Printer};
 use crate::{input, plan};
 use precompile::cache::Mode;
 use precompile::{
-    Config, Context, Engine, Error, ErrorKind, ExternType, Func, Linker, Load, Module, Outcome,
-    Report, Result, Store, Val, WasmBacktrace,
+    Config, Context, Engine, Error, ErrorKind, ExternType, Func, Linker, Load, Miss, Module,
+    Outcome, Report, Result, Store, Val, WasmBacktrace,
 };
 use precompile_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder, add_to_linker};
 use std::path::Path;
@@ -58,7 +58,8 @@ fn explain(error: &Error, file: &Path) -> String {
 }
 
 fn go(args: &Run, file: &Path, guest: &[&str], printer: &Printer) -> Result<()> {
-    let mut layers = plan::layers(args.cache_dir.as_deref());
+    let layers = plan::layers(args.cache_dir.as_deref(), &args.trust);
+    let mut layers = layers.map_err(|usage| Error::msg(usage.to_string()))?;
     if args.require_hit {
         layers = layers.mode(Mode::RequireHit);
     }
@@ -120,6 +121,13 @@ fn tell_problems(engine: &Engine, report: Option<&Report>, printer: &Printer) {
     }
     for problem in engine.cache_problems() {
         printer.warning(problem);
+    }
+    // Somebody may have tampered with it, or forgotten to sign it.
+    if let Some(Outcome::Compiled { miss: Some(Miss::Untrusted(what)) }) =
+        report.map(|report| &report.outcome)
+        && !engine.cache_problems().iter().any(|problem| problem.error.to_string() == *what)
+    {
+        printer.warning(what);
     }
     if let Some(failure) = report.and_then(|report| report.add_failure.as_ref()) {
         printer.warning(format_args!("not cached: {failure}"));

@@ -6,7 +6,9 @@ use crate::args::{Format, Warm};
 use crate::plan::{self, Usage};
 use crate::report::{self, Printer};
 use crate::{input, plan::Variant};
-use precompile::cache::{Cache, DirCache, Key, Layers, LayersBuilder};
+use precompile::cache::{
+    Cache, DirCache, DirOptions, Key, Layers, LayersBuilder, Policy, SigningKey,
+};
 use precompile::{Outcome, Report};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +18,13 @@ struct Place {
     layers: LayersBuilder,
     path: Option<PathBuf>,
     copy: Option<Copy>,
+    sign: Option<Sign>,
+}
+
+/// What entries that are there already are signed with, and where.
+struct Sign {
+    dir: DirCache,
+    key: Arc<SigningKey>,
 }
 
 /// From a cache into an image.
@@ -40,7 +49,14 @@ pub(crate) fn warm(args: &Warm) -> u8 {
             variant.cpu.features()
         ));
     }
-    let place = match place(args) {
+    let sign_key = match args.sign_key.as_deref().map(plan::sign_key).transpose() {
+        Ok(key) => key,
+        Err(usage) => {
+            report::error(None, usage);
+            return USAGE;
+        }
+    };
+    let place = match place(args, sign_key) {
         Ok(place) => place,
         Err(problem) => {
             report::error(None, problem);
@@ -72,6 +88,9 @@ pub(crate) fn warm(args: &Warm) -> u8 {
         let mut report = job.engine.warm(bytes)?;
         if let Some(copy) = &place.copy {
             copy.entry(&mut report);
+        }
+        if let Some(sign) = &place.sign {
+            sign.entry(&mut report);
         }
         Ok(report)
     });
@@ -107,30 +126,55 @@ fn usable(args: &Warm) -> std::result::Result<Vec<Variant>, Usage> {
     plan::variants(&args.code)
 }
 
-fn place(args: &Warm) -> std::result::Result<Place, String> {
+fn place(args: &Warm, key: Option<Arc<SigningKey>>) -> std::result::Result<Place, String> {
     if args.dry_run {
         let path = args.out.as_ref().or(args.cache_dir.as_ref());
         let layers = plan::look_layers(path.map(PathBuf::as_path));
-        return Ok(Place { layers, path: path.cloned(), copy: None });
+        return Ok(Place { layers, path: path.cloned(), copy: None, sign: None });
     }
     let failed = |error: precompile::cache::Error| error.to_string();
-    match (&args.out, &args.cache_dir) {
+    let image = |out: &PathBuf| plan::dir_options(key.as_ref()).open_image(out).map_err(failed);
+    let (layers, path, copy) = match (&args.out, &args.cache_dir) {
         (None, dir) => {
-            let layers = plan::warm_layers(dir.as_deref())?;
+            let layers = plan::warm_layers(dir.as_deref(), key.as_ref())?;
             let path = layers.clone().build().write_path().map(PathBuf::from);
-            Ok(Place { layers, path, copy: None })
+            (layers, path, None)
         }
         (Some(out), None) => {
-            let image = DirCache::open_image(out).map_err(failed)?;
+            let image = image(out)?;
             let path = Some(image.path().to_path_buf());
-            Ok(Place { layers: Layers::builder().read_write_dir(image), path, copy: None })
+            (Layers::builder().read_write_dir(image), path, None)
         }
         (Some(out), Some(dir)) => {
-            let from = DirCache::open(dir).map_err(failed)?;
+            // What is copied gets a new digest, so it is held against its own one first.
+            let from = DirOptions::new().policy(Policy::Full).open(dir).map_err(failed)?;
             let layers = Layers::builder().read_write(from.path());
-            let to = DirCache::open_image(out).map_err(failed)?;
+            let to = image(out)?;
             let path = Some(to.path().to_path_buf());
-            Ok(Place { layers, path, copy: Some(Copy { from: Arc::new(from), to }) })
+            (layers, path, Some(Copy { from: Arc::new(from), to }))
+        }
+    };
+    let sign = match (key, &path) {
+        // As an image, of which nothing but entries is left behind.
+        (Some(key), Some(path)) => {
+            Some(Sign { dir: DirCache::open_image(path).map_err(failed)?, key })
+        }
+        _ => None,
+    };
+    Ok(Place { layers, path, copy, sign })
+}
+
+impl Sign {
+    /// Signs the entry that `report` is about, unless it is, or lies in a layer that is only read.
+    fn entry(&self, report: &mut Report) {
+        let (Some(digest), Some(id)) = (report.digest, report.id) else { return };
+        if report.add_failure.is_some() {
+            return;
+        }
+        if let Err(error) = self.dir.sign(&Key::new(digest, id), &self.key)
+            && !error.is_missing()
+        {
+            report.add_failure = Some(error.to_string());
         }
     }
 }
