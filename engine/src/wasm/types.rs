@@ -55,6 +55,14 @@ impl ValType {
     }
 }
 
+impl ValType {
+    /// Whether its values are handles into the store's heap: see [`HeapType::in_heap`].
+    #[allow(dead_code, reason = "not in every feature set")]
+    pub(crate) const fn in_heap(self) -> bool {
+        matches!(self, ValType::Ref(ty) if ty.heap_type().in_heap())
+    }
+}
+
 impl fmt::Display for ValType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -145,6 +153,15 @@ impl HeapType {
     /// Whether functions are what is referred to.
     pub(crate) const fn is_func(self) -> bool {
         matches!(self, HeapType::Func | HeapType::ConcreteFunc(_))
+    }
+
+    /// Whether references to it are handles into the store's heap: what a collection has to find.
+    #[allow(dead_code, reason = "not in every feature set")]
+    pub(crate) const fn in_heap(self) -> bool {
+        match self {
+            HeapType::Func | HeapType::ConcreteFunc(_) => false,
+            HeapType::Extern => true,
+        }
     }
 }
 

@@ -123,7 +123,11 @@ fn call(t: &mut Translator<'_, '_>, sig: SigIndex, callee: Callee, vmctx: ir::Va
         }
     };
     metering::reload(t);
+    let results = t.stack.len();
     t.stack.extend_from_slice(t.builder.func.dfg.inst_results(call));
+    for (i, ty) in t.env.info.signatures.get(sig).results.iter().enumerate() {
+        t.declare(t.stack[results + i], *ty);
+    }
 }
 
 /// Pops the arguments of a call; in front of them come the callee's vmctx and ours.

@@ -68,14 +68,15 @@ enum Kind {
 #[derive(Clone, Copy)]
 enum Type {
     Empty,
-    Result(ir::Type),
+    /// One result, and whether it is a handle into the store's heap.
+    Result(ir::Type, bool),
     Function(SigIndex),
 }
 
 impl Type {
     fn params(self, t: &Translator<'_, '_>) -> usize {
         match self {
-            Type::Empty | Type::Result(_) => 0,
+            Type::Empty | Type::Result(..) => 0,
             Type::Function(sig) => t.env.info.signatures.get(sig).params.len(),
         }
     }
@@ -83,7 +84,7 @@ impl Type {
     fn results(self, t: &Translator<'_, '_>) -> usize {
         match self {
             Type::Empty => 0,
-            Type::Result(_) => 1,
+            Type::Result(..) => 1,
             Type::Function(sig) => t.env.info.signatures.get(sig).results.len(),
         }
     }
@@ -177,7 +178,7 @@ fn block_type(t: &Translator<'_, '_>, ty: BlockType, offset: u64) -> Result<Type
     match ty {
         BlockType::Empty => Ok(Type::Empty),
         BlockType::Type(ty) => match super::clif_type(ty) {
-            Some(ty) => Ok(Type::Result(ty)),
+            Some(clif) => Ok(Type::Result(clif, super::in_heap(ty))),
             None => {
                 let message = format!("blocks of type {ty} are not supported");
                 Err(Error::module(ErrorKind::Unsupported, offset, message))
@@ -192,9 +193,11 @@ fn enter_loop(t: &mut Translator<'_, '_>, ty: Type) {
     let height = t.stack.len() - count;
     let header = t.builder.create_block();
     t.canonical_top(count);
-    for i in height..t.stack.len() {
-        let ty = t.value_type(t.stack[i]);
-        t.builder.append_block_param(header, ty);
+    if let Type::Function(sig) = ty {
+        let info = t.env.info;
+        for ty in &info.signatures.get(sig).params {
+            t.add_param(header, value_type(*ty), ty.in_heap());
+        }
     }
     jump(t, header, count);
     continue_with_params(t, header, height);
@@ -300,12 +303,13 @@ fn label(t: &mut Translator<'_, '_>, depth: u32) -> (ir::Block, usize) {
     t.control.frames[index].following = following.into();
     match ty {
         Type::Empty => {}
-        Type::Result(ty) => {
-            t.builder.append_block_param(following, ty);
+        Type::Result(ty, in_heap) => {
+            t.add_param(following, ty, in_heap);
         }
         Type::Function(sig) => {
-            for ty in &t.env.info.signatures.get(sig).results {
-                t.builder.append_block_param(following, value_type(*ty));
+            let info = t.env.info;
+            for ty in &info.signatures.get(sig).results {
+                t.add_param(following, value_type(*ty), ty.in_heap());
             }
         }
     }

@@ -75,6 +75,8 @@ pub(crate) struct Flags {
     /// The fields of a function reference, which never change once there is a pointer to it. Not
     /// to be moved, since before that they do.
     pub(crate) func_ref: MemFlagsData,
+    /// Where handles are kept across calls; see [`Translator::declare_handle`].
+    kept: Option<ir::AliasRegion>,
 }
 
 impl Flags {
@@ -89,7 +91,7 @@ impl Flags {
         let trusted = little.with_notrap().with_aligned();
         let (vmctx, global) = (region("vmctx"), region("globals"));
         let (table, memory) = (region("tables"), region("memories"));
-        let meters = region("meters");
+        let (meters, kept) = (region("meters"), region("kept handles"));
         Flags {
             constant: trusted.with_readonly().with_can_move(),
             vmctx: trusted.with_alias_region(vmctx),
@@ -103,6 +105,7 @@ impl Flags {
                 .with_trap_code(Some(trap_code(Trap::MemoryOutOfBounds)))
                 .with_alias_region(memory),
             func_ref: trusted.with_readonly(),
+            kept,
         }
     }
 }
@@ -125,6 +128,8 @@ pub(crate) fn body(
     reader.set_features(*validator.features());
 
     let flags = Flags::new(builder.func);
+    let kept = flags.kept;
+    builder.make_stack_map_alias_region(Box::new(move |_, _, _, _| kept));
     let entry = builder.create_block();
     builder.append_block_params_for_function_params(entry);
     builder.switch_to_block(entry);
@@ -175,16 +180,18 @@ fn declare_locals(
     entry: ir::Block,
     body: &FunctionBody<'_>,
 ) -> Result<()> {
-    // The first two are the callee's and the caller's vmctx.
-    for i in 2..t.builder.block_params(entry).len() {
-        let value = t.builder.block_params(entry)[i];
-        let local = t.builder.declare_var(t.value_type(value));
+    let info = t.env.info;
+    for (i, ty) in info.func_signature(t.func).params.iter().enumerate() {
+        // The first two are the callee's and the caller's vmctx.
+        let value = t.builder.block_params(entry)[i + 2];
+        let local = t.declare_local(t.value_type(value), ty.in_heap());
         t.builder.def_var(local, value);
     }
     let locals = body.get_locals_reader().map_err(invalid)?;
     let mut zeros: Vec<(ir::Type, ir::Value)> = Vec::new();
     for declaration in locals {
         let (count, ty) = declaration.map_err(invalid)?;
+        let in_heap = in_heap(ty);
         let ty = clif_type(ty).ok_or_else(|| {
             let message = format!("locals of type {ty} are not supported");
             Error::module(ErrorKind::Unsupported, body.range().start, message)
@@ -199,7 +206,7 @@ fn declare_locals(
         };
         // The validator has bounded the sum.
         for _ in 0..count {
-            let local = t.builder.declare_var(ty);
+            let local = t.declare_local(ty, in_heap);
             t.builder.def_var(local, zero);
         }
     }
@@ -251,6 +258,49 @@ pub(crate) fn clif_type(ty: ValType) -> Option<ir::Type> {
         ValType::V128 => types::I8X16,
         ValType::Ref(ty) => reference::clif_type(ty.heap_type())?,
     })
+}
+
+/// Whether values of type `ty` are handles into the store's heap.
+pub(crate) fn in_heap(ty: ValType) -> bool {
+    matches!(ty, ValType::Ref(ty) if reference::in_heap(ty.heap_type()))
+}
+
+/// Handles into the store's heap, which a collection has to find on the stack.
+///
+/// **Whoever makes a value that may be one says so here, or makes it through one of these**:
+/// results of calls and builtins, loads, selections, parameters of blocks and landing pads,
+/// locals. Cranelift then keeps it in the frame across every call that it is live behind, and
+/// tells where. A value that only passes on another one, and null, need no word.
+impl Translator<'_, '_> {
+    /// `value` is a handle, or null.
+    pub(crate) fn declare_handle(&mut self, value: ir::Value) {
+        self.builder.declare_value_needs_stack_map(value);
+    }
+
+    /// `value` is of type `ty`, and a handle if such values are.
+    pub(crate) fn declare(&mut self, value: ir::Value, ty: crate::wasm::types::ValType) {
+        if ty.in_heap() {
+            self.declare_handle(value);
+        }
+    }
+
+    /// Adds a parameter to `block`.
+    pub(crate) fn add_param(&mut self, block: ir::Block, ty: ir::Type, in_heap: bool) -> ir::Value {
+        let param = self.builder.append_block_param(block, ty);
+        if in_heap {
+            self.declare_handle(param);
+        }
+        param
+    }
+
+    /// The variable of the next local. All that it is set to is a handle if `in_heap`.
+    fn declare_local(&mut self, ty: ir::Type, in_heap: bool) -> Variable {
+        let local = self.builder.declare_var(ty);
+        if in_heap {
+            self.builder.declare_var_needs_stack_map(local);
+        }
+        local
+    }
 }
 
 impl Translator<'_, '_> {

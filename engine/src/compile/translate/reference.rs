@@ -14,10 +14,16 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
         Op::Drop => {
             t.pop();
         }
-        Op::Select | Op::TypedSelect { .. } => {
-            let (first, second, condition) = t.pop3();
-            let (first, second) = (t.canonical(first), t.canonical(second));
-            let result = t.builder.ins().select(condition, first, second);
+        Op::Select => {
+            // Validated: numbers and vectors only.
+            let result = select(t);
+            t.push(result);
+        }
+        Op::TypedSelect { ty } => {
+            let result = select(t);
+            if super::in_heap(ty) {
+                t.declare_handle(result);
+            }
             t.push(result);
         }
         Op::RefNull { hty } => {
@@ -46,6 +52,21 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
         _ => return false,
     }
     true
+}
+
+fn select(t: &mut Translator<'_, '_>) -> ir::Value {
+    let (first, second, condition) = t.pop3();
+    let (first, second) = (t.canonical(first), t.canonical(second));
+    t.builder.ins().select(condition, first, second)
+}
+
+/// Whether references to `heap` are handles into the store's heap.
+pub(super) fn in_heap(heap: HeapType) -> bool {
+    match heap {
+        HeapType::Abstract { ty, .. } => ty == AbstractHeapType::Extern,
+        // Of functions, as below.
+        _ => false,
+    }
 }
 
 /// How a reference to `heap` is kept in code; `None` if we have no such references.

@@ -21,7 +21,9 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
                 get_function(t, table, index)
             } else {
                 let (flags, address) = element(t, table, index);
-                t.builder.ins().load(types::I32, flags, address, 0)
+                let handle = t.builder.ins().load(types::I32, flags, address, 0);
+                t.declare_handle(handle);
+                handle
             };
             t.push(value);
         }

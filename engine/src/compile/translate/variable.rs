@@ -51,7 +51,9 @@ fn get(t: &mut Translator<'_, '_>, global: u32) -> ir::Value {
         return value;
     }
     let (flags, base, offset) = place(t, global);
-    t.builder.ins().load(value_type(decl.content), flags, base, offset)
+    let value = t.builder.ins().load(value_type(decl.content), flags, base, offset);
+    t.declare(value, decl.content);
+    value
 }
 
 /// The value of an initialiser that is a number.
