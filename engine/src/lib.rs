@@ -129,7 +129,9 @@ pub use precompile_cache as cache;
 #[cfg(feature = "runtime")]
 pub use runtime::{
     backtrace::{FrameInfo, WasmBacktrace},
+    collect::GcHeapOutOfMemory,
     externals::{Export, Extern},
+    externref::ExternRef,
     func::{Caller, Func, IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet, WasmTy},
     global::Global,
     instance::Instance,
@@ -138,10 +140,11 @@ pub use runtime::{
     linker::{InstancePre, Linker},
     memory::{Memory, MemoryAccessError},
     module::Module,
+    roots::{OwnedRooted, RootScope, Rooted, RootedGcRef},
     store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut},
     table::Table,
     types::{
         ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, Mutability, TableType,
     },
-    value::{ExternRef, Ref, Rooted, V128, Val},
+    value::{Ref, V128, Val},
 };

@@ -78,11 +78,11 @@ fn closures_of_many_parameters_and_results() {
                 ),
             )
             .unwrap();
-        assert!(got.0.unwrap().ref_eq(&two));
+        assert!(Rooted::ref_eq(&store, &got.0.unwrap(), &two).unwrap());
         assert!(got.1.is_none());
         assert_eq!((got.2, got.3, got.5, got.6), (v(5), f64::INFINITY, 8, 7));
         assert!(got.4.is_nan());
-        assert!(got.7.unwrap().ref_eq(&one));
+        assert!(Rooted::ref_eq(&store, &got.7.unwrap(), &one).unwrap());
         assert_eq!(got.9, v(u128::MAX - 3));
         assert_eq!((got.10, got.11, got.12, got.13), (-2.5, 1.5, u64::MAX, i64::MIN));
         assert_eq!((got.14, got.15), (u32::MAX, -1));

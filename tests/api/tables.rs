@@ -220,7 +220,7 @@ fn class_9_growth_and_fill_have_limits() {
     table.fill(&mut store, 5, Ref::Extern(None), 0).unwrap();
     assert!(table.set(&mut store, 0, Ref::Func(None)).is_err(), "of another type");
     let Some(Ref::Extern(Some(first))) = table.get(&mut store, 0) else { panic!() };
-    assert!(first.ref_eq(&object));
+    assert!(Rooted::ref_eq(&store, &first, &object).unwrap());
     // More than the engine gives any table.
     let ty = TableType::new(RefType::FUNCREF, u32::MAX, None);
     assert!(Table::new(&mut store, ty, Ref::Func(None)).is_err());

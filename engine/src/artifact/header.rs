@@ -88,6 +88,11 @@ sections! {
     SiteStarts,
     /// Traps and return addresses, as in `sites.rs`.
     Sites,
+    /// [`StackMap`](super::records::StackMap), ascending by return address, as in
+    /// `stack_maps.rs`.
+    StackMaps,
+    /// `u32`: words of frames, distances below the frame pointer.
+    StackSlots,
     /// UTF-8: names of imports and exports.
     Strings,
     /// Initial contents of memories.

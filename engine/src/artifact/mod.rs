@@ -54,12 +54,13 @@ mod images;
 pub(crate) mod read;
 pub(crate) mod records;
 pub(crate) mod sites;
+pub(crate) mod stack_maps;
 pub(crate) mod val_type;
 #[cfg(feature = "compile")]
 pub(crate) mod write;
 
 /// Version of everything in this folder.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 /// Index that stands for "none" in tables.
 pub(crate) const NONE: u32 = u32::MAX;

@@ -276,6 +276,19 @@ impl<'a> View<'a> {
         })
     }
 
+    /// The words of the frame that hold references into the heap during the call that returns to
+    /// `pc` of the text, as distances below the frame pointer.
+    pub(crate) fn stack_slots(&self, pc: u32) -> Result<&'a [Le32]> {
+        let maps = self.all::<StackMap>(Section::StackMaps);
+        match maps.binary_search_by_key(&pc, |map| map.pc.get()) {
+            Ok(at) => {
+                let StackMap { first, count, .. } = maps[at];
+                self.words(Section::StackSlots, Piece { offset: first, len: count })
+            }
+            Err(_) => Ok(&[]),
+        }
+    }
+
     /// Number of data segments.
     pub(crate) fn data_count(&self) -> u32 {
         self.all::<Data>(Section::DataSegments).len() as u32

@@ -116,6 +116,15 @@ records! {
         start: U64,
         len: U64,
     }
+
+    /// The references into the heap that a frame holds during a call.
+    struct StackMap {
+        /// The return address, as an offset in the text.
+        pc: U32,
+        /// First word in `StackSlots`, and how many.
+        first: U32,
+        count: U32,
+    }
 }
 
 /// Flag of tables and memories: `max` counts.

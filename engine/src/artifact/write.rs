@@ -8,6 +8,7 @@ use super::records::{
     self, ACTIVE, APPLIED, DECLARED, Data, Element, Export, Global, Import, Memory, PASSIVE, Piece,
     Signature, Table,
 };
+use super::stack_maps::{self, StackMap};
 use super::{FORMAT_VERSION, NONE, const_expr, val_type};
 use crate::abi::target::Arch;
 use crate::abi::vmctx::Counts;
@@ -30,6 +31,8 @@ pub(crate) struct Contents<'a> {
     pub(crate) functions: Vec<(u32, u32)>,
     /// Encoded sites of each defined function.
     pub(crate) sites: Vec<Box<[u8]>>,
+    /// Stack maps of each defined function.
+    pub(crate) stack_maps: Vec<Box<[StackMap]>>,
     /// Where each signature's trampolines start: entry and host.
     pub(crate) signatures: Vec<(u32, u32)>,
     /// Names and places of what is in the text behind the functions.
@@ -317,6 +320,7 @@ impl<'a> Tables<'a> {
         out.section_aligned(Section::DataSegments, |out| out.put(data.as_bytes()))?;
         self.data_bytes(out)?;
         self.sites(out)?;
+        self.stack_maps(out)?;
         out.section_aligned(Section::Strings, |out| out.put(&pools.strings))?;
 
         let align = self.contents.fingerprint.target.arch().text_align();
@@ -587,6 +591,18 @@ impl<'a> Tables<'a> {
         out.section_aligned(Section::Sites, |out| {
             self.contents.sites.iter().try_for_each(|sites| out.put(sites))
         })
+    }
+}
+
+impl Tables<'_> {
+    fn stack_maps<W: Write + Seek>(&self, out: &mut Out<'_, W>) -> Result<()> {
+        let mut tables = stack_maps::Tables::default();
+        let Contents { functions, stack_maps, .. } = self.contents;
+        for ((start, _), maps) in functions.iter().zip(stack_maps) {
+            tables.add(*start, maps)?;
+        }
+        out.section_aligned(Section::StackMaps, |out| out.put(tables.maps.as_bytes()))?;
+        words(out, Section::StackSlots, tables.slots)
     }
 }
 

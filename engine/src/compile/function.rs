@@ -10,6 +10,7 @@ use crate::Trap;
 use crate::abi::builtins::Builtin;
 use crate::abi::vmctx::{self, Layout};
 use crate::artifact::sites::Site;
+use crate::artifact::stack_maps::StackMap;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
 use crate::wasm::index::{DefinedFuncIndex, FuncIndex};
@@ -48,6 +49,8 @@ pub(crate) struct CompiledCode {
     pub(crate) relocs: Box<[Reloc]>,
     /// Ascending by pc.
     pub(crate) sites: Box<[Site]>,
+    /// Ascending by pc.
+    pub(crate) stack_maps: Box<[StackMap]>,
 }
 
 /// A call that `link.rs` points to its target.
@@ -211,6 +214,7 @@ pub(crate) fn finish(ctx: &mut Context, isa: &dyn TargetIsa) -> Result<CompiledC
         align: compiled.buffer.alignment,
         relocs: relocs(ctx, compiled)?,
         sites: sites(ctx, compiled)?,
+        stack_maps: stack_maps(compiled)?,
     })
 }
 
@@ -271,4 +275,23 @@ fn sites(ctx: &Context, compiled: &cranelift_codegen::CompiledCode) -> Result<Bo
     }
     sites.sort_by_key(|site| (site.pc, site.trap.map(|trap| trap as u8)));
     Ok(sites.into())
+}
+
+/// The stack maps, as artifacts have them: what Cranelift counts from the stack pointer, counted
+/// from the frame pointer, which is what a walk of the stack comes by.
+fn stack_maps(compiled: &cranelift_codegen::CompiledCode) -> Result<Box<[StackMap]>> {
+    let map = |(pc, frame, map): &(u32, u32, ir::UserStackMap)| {
+        let slot = |(ty, offset): (ir::Type, u32)| {
+            let distance = frame.checked_sub(offset).filter(|distance| *distance >= ty.bytes());
+            match distance {
+                Some(distance) if ty == ir::types::I32 && distance % 4 == 0 => Ok(distance),
+                _ => Err(bug(format!("a stack map has {ty} at {offset} of {frame}"))),
+            }
+        };
+        let mut slots = map.entries().map(slot).collect::<Result<Vec<_>>>()?;
+        slots.sort_unstable();
+        Ok(StackMap { pc: *pc, slots: slots.into() })
+    };
+    let maps = compiled.buffer.user_stack_maps().iter();
+    maps.filter(|(_, _, map)| map.entries().next().is_some()).map(map).collect()
 }

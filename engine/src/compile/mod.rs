@@ -25,6 +25,7 @@ pub(crate) mod translate;
 use crate::abi::builtins::Builtin;
 use crate::abi::vmctx::{Counts, Layout};
 use crate::artifact::sites;
+use crate::artifact::stack_maps::StackMap;
 use crate::artifact::write::{self, Contents};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::Features;
@@ -105,8 +106,15 @@ fn compile_bodies(
         |worker, index| worker.part(&decoded, order, index),
         |index| describe(info, order, index),
     )?;
-    let (pieces, mut sites): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-    sites.truncate(info.bodies.len());
+    let mut pieces = Vec::with_capacity(parts.len());
+    let (mut sites, mut stack_maps) = (Vec::new(), Vec::new());
+    for (index, compiled) in parts.into_iter().enumerate() {
+        pieces.push(compiled.piece);
+        if index < info.bodies.len() {
+            sites.push(compiled.sites);
+            stack_maps.push(compiled.stack_maps);
+        }
+    }
     let compiled_at = Instant::now();
 
     let arch = fingerprint.target.arch();
@@ -119,6 +127,7 @@ fn compile_bodies(
         fingerprint,
         functions: Vec::with_capacity(info.bodies.len()),
         sites,
+        stack_maps,
         signatures: vec![(0, 0); info.signatures.len()],
         trampolines: Vec::new(),
         text_len: plan.len(),
@@ -201,6 +210,14 @@ struct Worker<'a> {
     trampolines: TrampolineCompiler<'a>,
 }
 
+/// What became of a piece.
+struct Compiled {
+    piece: Piece,
+    /// As artifacts have them.
+    sites: Box<[u8]>,
+    stack_maps: Box<[StackMap]>,
+}
+
 impl<'a> Worker<'a> {
     fn new(env: &'a ModuleEnv<'a>) -> Self {
         Worker {
@@ -211,16 +228,11 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Compiles piece `index`: its code, and its sites as artifacts have them.
-    fn part(
-        &mut self,
-        decoded: &Decoded<'_>,
-        order: Order,
-        index: usize,
-    ) -> Result<(Piece, Box<[u8]>)> {
+    /// Compiles piece `index`.
+    fn part(&mut self, decoded: &Decoded<'_>, order: Order, index: usize) -> Result<Compiled> {
         let missing = || Error::with_kind(ErrorKind::Bug, format!("there is no piece {index}"));
         let signature = |sig| self.env.info.signatures.get(SigIndex::new(sig));
-        let code = match order.part(index).ok_or_else(missing)? {
+        let mut code = match order.part(index).ok_or_else(missing)? {
             Part::Function(func) => self.function(decoded, DefinedFuncIndex::new(func))?,
             Part::Entry(sig) => self.trampolines.entry(signature(sig))?,
             Part::Host(sig) => self.trampolines.host(signature(sig))?,
@@ -231,8 +243,9 @@ impl<'a> Worker<'a> {
             sites::encode(&code.sites, &mut encoded);
         }
         let arch = self.env.settings.target.arch();
+        let stack_maps = std::mem::take(&mut code.stack_maps);
         let piece = Piece::new(code, arch, |target| order.piece_of(target))?;
-        Ok((piece, encoded.into()))
+        Ok(Compiled { piece, sites: encoded.into(), stack_maps })
     }
 
     fn function(&mut self, decoded: &Decoded<'_>, func: DefinedFuncIndex) -> Result<CompiledCode> {

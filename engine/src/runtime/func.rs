@@ -2,10 +2,12 @@
 
 use super::backtrace::WasmBacktrace;
 use super::externals::Extern;
+use super::externref::ExternRef;
 use super::host::HostFunc;
+use super::roots::Rooted;
 use super::store::{AsContext, AsContextMut, StoreContext, StoreContextMut, StoreOpaque};
 use super::types::FuncType;
-use super::value::{ExternRef, Rooted, V128, Val};
+use super::value::{V128, Val};
 use super::vm::call::NO_INSTANCE;
 use super::vm::instance::FuncRef;
 use super::vm::vmctx::ValRaw;
@@ -273,7 +275,7 @@ mod sealed {
         /// If it belongs to another store.
         fn to_raw(self, store: &mut StoreOpaque) -> Result<ValRaw>;
 
-        fn from_raw(raw: ValRaw, store: &StoreOpaque) -> Self;
+        fn from_raw(raw: ValRaw, store: &mut StoreOpaque) -> Self;
     }
 
     /// A list of values of wasm.
@@ -286,7 +288,7 @@ mod sealed {
         /// If one belongs to another store.
         fn store_all(self, values: &mut [ValRaw], store: &mut StoreOpaque) -> Result<()>;
 
-        fn load_all(values: &[ValRaw], store: &StoreOpaque) -> Self;
+        fn load_all(values: &[ValRaw], store: &mut StoreOpaque) -> Self;
     }
 
     /// What a host function may return.
@@ -342,7 +344,7 @@ macro_rules! numbers {
                 Ok($to)
             }
 
-            fn from_raw($raw: ValRaw, _: &StoreOpaque) -> Self {
+            fn from_raw($raw: ValRaw, _: &mut StoreOpaque) -> Self {
                 $from
             }
         })*
@@ -367,7 +369,7 @@ impl Value for Option<Func> {
         Ok(ValRaw::from_u64(FuncRef::to_raw(func)))
     }
 
-    fn from_raw(raw: ValRaw, store: &StoreOpaque) -> Self {
+    fn from_raw(raw: ValRaw, store: &mut StoreOpaque) -> Self {
         FuncRef::from_raw(raw.as_u64()).map(|func| store.func(func))
     }
 }
@@ -376,11 +378,12 @@ impl Value for Option<Rooted<ExternRef>> {
     const TYPE: ValType = ValType::EXTERNREF;
 
     fn to_raw(self, store: &mut StoreOpaque) -> Result<ValRaw> {
-        Rooted::into_raw(self, store).map(ValRaw::from_u32)
+        let raw = self.map_or(Ok(0), |reference| reference.to_raw(store));
+        raw.map(ValRaw::from_u32)
     }
 
-    fn from_raw(raw: ValRaw, store: &StoreOpaque) -> Self {
-        Rooted::of_raw(raw.as_u32(), store)
+    fn from_raw(raw: ValRaw, store: &mut StoreOpaque) -> Self {
+        Rooted::from_raw(raw.as_u32(), store)
     }
 }
 
@@ -396,7 +399,7 @@ impl<V: Value> List for V {
         Ok(())
     }
 
-    fn load_all(values: &[ValRaw], store: &StoreOpaque) -> Self {
+    fn load_all(values: &[ValRaw], store: &mut StoreOpaque) -> Self {
         V::from_raw(values[0], store)
     }
 }
@@ -441,7 +444,7 @@ macro_rules! tuples {
                     Ok(())
                 }
 
-                fn load_all(values: &[ValRaw], store: &StoreOpaque) -> Self {
+                fn load_all(values: &[ValRaw], store: &mut StoreOpaque) -> Self {
                     let mut values = values.iter();
                     $(let $name = *values.next().expect("as many values as types");)*
                     ($($name::from_raw($name, store),)*)
@@ -504,7 +507,7 @@ fn host<T: 'static, P: List, R: Returned>(
 ) -> Result<HostFunc> {
     let ty = Signature { params: P::types(), results: R::List::types() };
     HostFunc::new(engine, FuncType(Arc::new(ty)), move |mut caller: Caller<'_, T>, values| {
-        let params = P::load_all(values, caller.store.opaque());
+        let params = P::load_all(values, caller.store.opaque_mut());
         // The closure takes the caller by value; what comes after goes through this one.
         let inner = Caller { store: caller.store.reborrow(), instance: caller.instance };
         let results = call(inner, params).into_result()?;
@@ -520,7 +523,7 @@ pub(crate) fn dynamic<T: 'static>(
 ) -> Result<HostFunc> {
     let own = ty.clone();
     HostFunc::new(engine, own, move |mut caller: Caller<'_, T>, values| {
-        let store = caller.store.opaque();
+        let store = caller.store.opaque_mut();
         let params: Vec<_> =
             ty.params().zip(&*values).map(|(ty, raw)| Val::from_raw(*raw, ty, store)).collect();
         let mut results: Vec<_> = ty.results().map(Val::default_for_ty).collect();

@@ -37,6 +37,7 @@ impl Global {
         let mut own = OwnCell::new();
         let cell = own.global();
         cell.set(raw);
+        store.note_global(ty.content(), cell);
         store.globals.push(GlobalData { decl: ty.0, cell, _own: Some(own) });
         Ok(Global(store.stored(store.globals.len() - 1)))
     }
@@ -58,9 +59,10 @@ impl Global {
     /// # Panics
     /// If it belongs to another store.
     pub fn get(&self, mut store: impl AsContextMut) -> Val {
-        let store = store.as_context_mut();
+        let mut store = store.as_context_mut();
         let data = self.data(store.opaque());
-        Val::from_raw(data.cell.get(), data.decl.content, store.opaque())
+        let (raw, ty) = (data.cell.get(), data.decl.content);
+        Val::from_raw(raw, ty, store.opaque_mut())
     }
 
     /// Sets its value.

@@ -247,7 +247,9 @@ fn initialize(store: &mut StoreOpaque, instance: usize, module: &Module) -> Resu
         let (decl, init) = view.global(counts.imported_globals + defined)?;
         let value = store.eval(instance, init, decl.content)?;
         let slot = (counts.imported_globals + defined) as usize;
-        store.instances[instance].globals[slot].cell.set(ValRaw::from_u128(value));
+        let cell = store.instances[instance].globals[slot].cell;
+        cell.set(ValRaw::from_u128(value));
+        store.note_global(decl.content, cell);
     }
     for defined in 0..counts.defined_tables {
         let index = counts.imported_tables + defined;

@@ -7,6 +7,9 @@ use std::fmt;
 /// How many of each thing a store may have, unless its limiter says another number.
 const DEFAULT_COUNT: usize = 10_000;
 
+/// Most objects in a store's heap, unless its limiter says another number.
+pub(crate) const DEFAULT_OBJECTS: usize = usize::MAX;
+
 /// Decides about what a store takes: see [`Store::limiter`].
 ///
 /// It is asked before a memory or table is made or grows, whoever makes it, host or wasm. Sizes of
@@ -52,6 +55,12 @@ pub trait ResourceLimiter: Send {
         Ok(())
     }
 
+    /// Most objects in a store's heap: values of the host that wasm holds, or that wait to be
+    /// collected.
+    fn heap_objects(&self) -> usize {
+        DEFAULT_OBJECTS
+    }
+
     /// Most instances of a store.
     fn instances(&self) -> usize {
         DEFAULT_COUNT
@@ -92,6 +101,7 @@ pub struct StoreLimits {
     instances: usize,
     tables: usize,
     memories: usize,
+    heap_objects: usize,
     trap_on_grow_failure: bool,
 }
 
@@ -103,6 +113,7 @@ impl Default for StoreLimits {
             instances: DEFAULT_COUNT,
             tables: DEFAULT_COUNT,
             memories: DEFAULT_COUNT,
+            heap_objects: DEFAULT_OBJECTS,
             trap_on_grow_failure: false,
         }
     }
@@ -146,6 +157,10 @@ impl ResourceLimiter for StoreLimits {
         self.failed(error)
     }
 
+    fn heap_objects(&self) -> usize {
+        self.heap_objects
+    }
+
     fn instances(&self) -> usize {
         self.instances
     }
@@ -178,6 +193,12 @@ impl StoreLimitsBuilder {
     /// Most elements of each table.
     pub fn table_elements(mut self, limit: usize) -> Self {
         self.0.table_elements = Some(limit);
+        self
+    }
+
+    /// Most objects in the store's heap: see [`ResourceLimiter::heap_objects`].
+    pub fn heap_objects(mut self, limit: usize) -> Self {
+        self.0.heap_objects = limit;
         self
     }
 

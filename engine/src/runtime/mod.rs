@@ -7,7 +7,9 @@
 
 pub(crate) mod backtrace;
 pub(crate) mod code;
+pub(crate) mod collect;
 pub(crate) mod externals;
+pub(crate) mod externref;
 pub(crate) mod func;
 pub(crate) mod global;
 pub(crate) mod heap;
@@ -19,6 +21,7 @@ pub(crate) mod limits;
 pub(crate) mod linker;
 pub(crate) mod memory;
 pub(crate) mod module;
+pub(crate) mod roots;
 pub(crate) mod store;
 pub(crate) mod table;
 pub(crate) mod types;

@@ -1,5 +1,6 @@
 //! Stores: what instances live in, and how embedders get at it.
 
+use super::collect::Schedule;
 use super::func::Func;
 use super::global::GlobalData;
 use super::heap::Heap;
@@ -9,10 +10,11 @@ use super::interrupt::{self, OnDeadline, UpdateDeadline};
 use super::limits::{Limiter, ResourceLimiter};
 use super::memory::MemoryData;
 use super::module::Module;
+use super::roots::Roots;
 use super::table::TableData;
 use super::vm::call::RootCtx;
 use super::vm::entry::ExecutionBox;
-use super::vm::instance::{FuncRef, HostFuncRef};
+use super::vm::instance::{FuncRef, GlobalCell, HostFuncRef};
 use crate::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use std::any::TypeId;
@@ -70,8 +72,13 @@ pub struct StoreOpaque {
     pub(crate) tables: Vec<TableData>,
     /// Elements of all `tables`.
     pub(crate) table_elements: u64,
+    /// Those that somebody has a handle of.
     pub(crate) globals: Vec<GlobalData>,
+    /// Of all globals, those that hold references into the heap.
+    pub(crate) reference_globals: Vec<GlobalCell>,
     pub(crate) heap: Heap,
+    pub(crate) schedule: Schedule,
+    pub(crate) roots: Roots,
     /// Modules of the instances, each once: code must live as long as references to it.
     modules: Vec<Module>,
     /// By type, the host trampoline of one of `modules`, for types that host functions here have.
@@ -151,7 +158,10 @@ impl StoreOpaque {
             tables: Vec::new(),
             table_elements: 0,
             globals: Vec::new(),
+            reference_globals: Vec::new(),
             heap: Heap::default(),
+            schedule: Schedule::default(),
+            roots: Roots::default(),
             modules: Vec::new(),
             trampolines: HashMap::new(),
             host_funcs: Vec::new(),

@@ -51,6 +51,12 @@ impl TableData {
         self.elements.len()
     }
 
+    /// All elements that are handles into the store's heap, or null.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = u32> {
+        let len = if self.decl.element.heap_type().in_heap() { self.len() } else { 0 };
+        (0..len).map(|index| self.elements.get(index) as u32)
+    }
+
     fn is_func(&self) -> bool {
         self.decl.element.heap_type().is_func()
     }

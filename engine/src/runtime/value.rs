@@ -1,14 +1,13 @@
 //! Values as embedders see them.
 
+use super::externref::ExternRef;
 use super::func::Func;
-use super::heap::{Handle, Object};
-use super::store::{AsContextMut, StoreContext, StoreOpaque};
+use super::roots::Rooted;
+use super::store::StoreOpaque;
 use super::vm::instance::FuncRef;
 use super::vm::vmctx::ValRaw;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wasm::types::{HeapType, ValType};
-use std::any::Any;
-use std::marker::PhantomData;
 
 /// A 128-bit vector.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -174,14 +173,14 @@ impl Val {
                 ValRaw::from_u64(FuncRef::to_raw(func))
             }
             Val::ExternRef(x) => ValRaw::from_u32(match x {
-                Some(x) => x.handle(store)?,
+                Some(x) => x.to_raw(store)?,
                 None => 0,
             }),
         })
     }
 
     /// From what code of `store` made.
-    pub(crate) fn from_raw(raw: ValRaw, ty: ValType, store: &StoreOpaque) -> Val {
+    pub(crate) fn from_raw(raw: ValRaw, ty: ValType, store: &mut StoreOpaque) -> Val {
         match ty {
             ValType::I32 => Val::I32(raw.as_i32()),
             ValType::I64 => Val::I64(raw.as_i64()),
@@ -192,7 +191,7 @@ impl Val {
                 HeapType::Func | HeapType::ConcreteFunc(_) => {
                     Val::FuncRef(FuncRef::from_raw(raw.as_u64()).map(|f| store.func(f)))
                 }
-                HeapType::Extern => Val::ExternRef(Rooted::from_handle(raw.as_u32(), store)),
+                HeapType::Extern => Val::ExternRef(Rooted::from_raw(raw.as_u32(), store)),
             },
         }
     }
@@ -270,93 +269,5 @@ impl From<Ref> for Val {
 impl From<Func> for Ref {
     fn from(func: Func) -> Ref {
         Ref::Func(Some(func))
-    }
-}
-
-/// A value of the host that wasm holds as an `externref`; see [`Rooted`].
-#[derive(Debug)]
-pub enum ExternRef {}
-
-/// A reference into a store's heap that keeps what it refers to alive.
-///
-/// Today everything put into a store's heap stays until the store is dropped.
-pub struct Rooted<T> {
-    store: u64,
-    handle: Handle,
-    of: PhantomData<fn() -> T>,
-}
-
-impl<T> Clone for Rooted<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Rooted<T> {}
-
-impl<T> std::fmt::Debug for Rooted<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.handle.fmt(f)
-    }
-}
-
-impl<T> Rooted<T> {
-    /// Whether both refer to the same value.
-    pub fn ref_eq(&self, other: &Rooted<T>) -> bool {
-        (self.store, self.handle) == (other.store, other.handle)
-    }
-
-    /// The number that code has for it.
-    fn handle(&self, store: &StoreOpaque) -> Result<u32> {
-        store.check(self.store)?;
-        Ok(Handle::to_raw(Some(self.handle)))
-    }
-
-    fn from_handle(handle: u32, store: &StoreOpaque) -> Option<Self> {
-        let handle = Handle::from_raw(handle)?;
-        Some(Rooted { store: store.id(), handle, of: PhantomData })
-    }
-}
-
-impl ExternRef {
-    /// Puts `value` into the store's heap.
-    ///
-    /// # Errors
-    /// If the heap is full, at 2^31 - 1 objects.
-    pub fn new<T>(mut store: impl AsContextMut, value: T) -> Result<Rooted<ExternRef>>
-    where
-        T: Any + Send + Sync,
-    {
-        let mut store = store.as_context_mut();
-        let store = store.opaque_mut();
-        let handle = store.heap.alloc(Object::Extern(Box::new(value)))?;
-        Ok(Rooted { store: store.id(), handle, of: PhantomData })
-    }
-}
-
-impl Rooted<ExternRef> {
-    /// The value.
-    ///
-    /// # Errors
-    /// If it belongs to another store.
-    pub fn data<'a, T: 'static>(
-        &self,
-        store: impl Into<StoreContext<'a, T>>,
-    ) -> Result<Option<&'a (dyn Any + Send + Sync)>> {
-        let store = store.into().opaque();
-        store.check(self.store)?;
-        Ok(match store.heap.get(self.handle) {
-            Some(Object::Extern(value)) => Some(&**value),
-            None => None,
-        })
-    }
-
-    /// As the number that code has; for host functions' signatures.
-    pub(crate) fn into_raw(this: Option<Self>, store: &StoreOpaque) -> Result<u32> {
-        this.map_or(Ok(0), |r| r.handle(store))
-    }
-
-    pub(crate) fn of_raw(raw: u32, store: &StoreOpaque) -> Option<Self> {
-        Rooted::from_handle(raw, store)
     }
 }

@@ -404,27 +404,43 @@ pub(crate) unsafe fn catch_host(exec: *mut Execution, f: impl FnOnce() -> Result
 /// # Safety
 /// `exec` is alive and this thread's; its activations are on the stack.
 unsafe fn trace_wasm(exec: *mut Execution, trap: Option<&Fault>) {
-    // SAFETY: as the caller says; walking only reads stacks.
-    let own = unsafe { look(exec) };
     // SAFETY: as the caller says.
-    let mut marks = unsafe { marks(exec).read() };
-    own.trace.restart(trap.map(|trap| trap.pc));
-    let (mut low, mut fp) = trap.map_or((marks.exit_fp, marks.exit_fp), |trap| (trap.sp, trap.fp));
-    let mut activation = own.activation;
-    loop {
-        let segment = Segment { low, fp, entry_fp: marks.entry_fp };
+    let segments = unsafe { segments(exec, trap) };
+    // SAFETY: as the caller says; walking only reads stacks.
+    let trace = &mut unsafe { look(exec) }.trace;
+    trace.restart(trap.map(|trap| trap.pc));
+    for segment in segments {
         // SAFETY: the activation's frames are on the stack, below its entry's frame. An exit on
         // record is one of them; without any, `fp` is 0 and nothing is read.
-        unsafe { segment.return_addresses() }.for_each(|pc| own.trace.push(pc));
-        if activation.is_null() {
-            return;
-        }
-        // SAFETY: in the frame of an `enter` that has not returned.
-        let around = unsafe { &*activation };
-        marks = around.marks;
-        (low, fp) = (marks.exit_fp, marks.exit_fp);
-        activation = around.outer;
+        unsafe { segment.calls() }.for_each(|call| trace.push(call.return_address));
     }
+}
+
+/// The frames of wasm, from a trap or else from the last exit on, through all activations.
+///
+/// # Safety
+/// `exec` is alive and this thread's; its activations are on the stack while the iterator is used.
+pub(super) unsafe fn segments(
+    exec: *mut Execution,
+    trap: Option<&Fault>,
+) -> impl Iterator<Item = Segment> + use<> {
+    // SAFETY: as the caller says; the reference ends here.
+    let mut activation = unsafe { look(exec) }.activation;
+    // SAFETY: as the caller says.
+    let Marks { exit_fp, entry_fp, .. } = unsafe { marks(exec).read() };
+    let (low, fp) = trap.map_or((exit_fp, exit_fp), |trap| (trap.sp, trap.fp));
+    let mut next = Some(Segment { low, fp, entry_fp });
+    std::iter::from_fn(move || {
+        let segment = next.take()?;
+        if !activation.is_null() {
+            // SAFETY: in the frame of an `enter` that has not returned.
+            let Activation { outer, marks, .. } = unsafe { &*activation };
+            let Marks { exit_fp, entry_fp, .. } = *marks;
+            next = Some(Segment { low: exit_fp, fp: exit_fp, entry_fp });
+            activation = *outer;
+        }
+        Some(segment)
+    })
 }
 
 /// The execution whose wasm may be running on this thread. For the signal handler.

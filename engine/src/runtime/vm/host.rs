@@ -80,8 +80,15 @@ unsafe extern "C" fn shim<T: 'static>(
         let instance = unsafe { (*caller).instance } as usize;
         call(Caller::new(StoreContextMut::new(store), instance), values)
     };
+    // SAFETY: as in `run`, before and after it.
+    let scope = unsafe { (*owner(execution)).roots.enter() };
     // SAFETY: wasm was left by the host trampoline, or there is no wasm and the host calls.
-    unsafe { entry::catch_host(execution, run) }
+    let done = unsafe { entry::catch_host(execution, run) };
+    // What it returns is in `values`, and moves on to wasm, or to the host and there to an outer
+    // scope, before the next collection.
+    // SAFETY: as above.
+    unsafe { (*owner(execution)).roots.exit(scope) };
+    done
 }
 
 /// The execution state of the store that `vmctx` belongs to.

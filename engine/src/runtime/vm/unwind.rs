@@ -26,13 +26,23 @@ pub(crate) struct Segment {
     pub(crate) entry_fp: usize,
 }
 
+/// A call that wasm made and that has not returned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    pub(crate) return_address: usize,
+    /// The caller's frame pointer.
+    pub(crate) fp: usize,
+    /// Below this, nothing is the caller's: the end of the callee's frame.
+    pub(crate) low: usize,
+}
+
 impl Segment {
-    /// The return addresses from the innermost frame on, up to the last that is in wasm.
+    /// The calls from the innermost frame on, up to the last that wasm made.
     ///
     /// # Safety
     /// The bytes from `low` to `entry_fp` are those of a stack that is there, and stays as it is
     /// while the iterator is used.
-    pub(crate) unsafe fn return_addresses(self) -> impl Iterator<Item = usize> {
+    pub(crate) unsafe fn calls(self) -> impl Iterator<Item = Call> {
         let Segment { low, mut fp, entry_fp } = self;
         let frames: Range<usize> = low..entry_fp;
         std::iter::from_fn(move || {
@@ -45,8 +55,10 @@ impl Segment {
             let [caller, return_address] = unsafe { frame.read() };
             // The frame that the entry trampoline made returns to the trampoline, not to wasm.
             let ascends = fp < caller && caller < entry_fp;
+            let low = fp + 2 * size_of::<usize>();
             fp = caller;
-            ascends.then(|| arch::strip_return_address(return_address))
+            let return_address = arch::strip_return_address(return_address);
+            ascends.then_some(Call { return_address, fp, low })
         })
     }
 }
