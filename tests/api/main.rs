@@ -10,6 +10,7 @@ mod epochs;
 mod fuel;
 mod func_types;
 mod handles;
+mod heap_programs;
 mod host;
 mod limits;
 mod memories;

@@ -2,7 +2,10 @@
 
 use crate::expect::{self, Stopped};
 use crate::{keyword, spectest, values};
-use precompile::{Engine, ErrorKind, Features, Instance, Linker, Module, Result, Store, Val};
+use precompile::{
+    AsContextMut, Engine, ErrorKind, Features, Instance, Linker, Module, Result, RootScope, Store,
+    Val,
+};
 use std::collections::{HashMap, HashSet};
 use wast::token::{Id, Span};
 use wast::{QuoteWat, WastDirective, WastExecute, WastInvoke, WastThread, Wat};
@@ -211,10 +214,26 @@ impl Session {
         let instance = self.instance(invoke.module)?;
         let func = instance.get_func(&mut self.store, invoke.name);
         let func = func.ok_or_else(|| format!("no function `{}` is exported", invoke.name))?;
-        let args = invoke.args.iter().map(|arg| values::argument(arg, &mut self.store));
+        // Arguments are the module's alone from the call on, and whatever it does not keep is
+        // collected before anybody looks at it again.
+        let mut scope = RootScope::new(&mut self.store);
+        let args = invoke.args.iter().map(|arg| values::argument(arg, &mut scope));
         let args = args.collect::<Result<Vec<_>, _>>()?;
-        let mut results = vec![Val::I32(0); func.ty(&self.store).results().len()];
-        func.call(&mut self.store, &args, &mut results)?;
+        let mut results = vec![Val::I32(0); func.ty(&scope).results().len()];
+        scope.as_context_mut().gc(None)?;
+        func.call(&mut scope, &args, &mut results)?;
+        let mut kept = Vec::new();
+        for result in &results {
+            let reference = result.extern_ref().flatten();
+            kept.push(reference.map(|found| found.to_owned_rooted(&mut scope)).transpose()?);
+        }
+        drop(scope);
+        self.store.gc(None)?;
+        for (result, kept) in results.iter_mut().zip(kept) {
+            if let Some(kept) = kept {
+                *result = kept.to_rooted(&mut self.store).into();
+            }
+        }
         Ok(results)
     }
 

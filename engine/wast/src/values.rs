@@ -1,12 +1,12 @@
 //! Arguments, and whether results are what a script expects.
 
-use precompile::{ExternRef, Store, Val};
+use precompile::{AsContextMut, ExternRef, Store, Val};
 use wast::core::{AbstractHeapType, HeapType, NanPattern, V128Pattern, WastArgCore, WastRetCore};
 use wast::token::{F32, F64};
 use wast::{WastArg, WastRet};
 
 /// The value that a script calls a function with.
-pub(crate) fn argument(arg: &WastArg<'_>, store: &mut Store<()>) -> Result<Val, String> {
+pub(crate) fn argument(arg: &WastArg<'_>, store: impl AsContextMut) -> Result<Val, String> {
     let WastArg::Core(arg) = arg else {
         return Err("values of components are not supported yet".into());
     };

@@ -7,10 +7,14 @@
 //!
 //! `… -- meter` prints what fuel and epochs cost programs that do little else than what is
 //! metered. Compiled code does not depend on the profile, so any will do.
+//!
+//! `… -- roots` passes ten million values of the host to wasm and back, and fails unless resident
+//! memory stays as it is and every value was dropped.
 
 mod generate;
 mod load;
 mod meter;
+mod roots;
 
 use std::process::ExitCode;
 
@@ -18,8 +22,9 @@ fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("load") => load::run(),
         Some("meter") => meter::run(),
+        Some("roots") => roots::run(),
         _ => {
-            eprintln!("usage: bench load|meter");
+            eprintln!("usage: bench load|meter|roots");
             ExitCode::from(2)
         }
     }
