@@ -54,6 +54,8 @@ pub enum ErrorKind {
     Link,
     /// Wasm trapped.
     Trap,
+    /// Wasm, or the host, threw an exception that nobody caught.
+    Exception,
     /// The operating system refused something.
     Io,
     /// An error of the embedder's, from a host function for example.

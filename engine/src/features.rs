@@ -41,7 +41,7 @@ features! {
     /// Tail calls.
     TAIL_CALL = 8, "tail-call", supported;
     /// Exceptions with `exnref`.
-    EXCEPTIONS = 9, "exceptions", later;
+    EXCEPTIONS = 9, "exceptions", supported;
     /// Typed function references.
     FUNCTION_REFERENCES = 10, "function-references", supported;
     /// 64-bit memories and tables.

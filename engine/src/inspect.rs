@@ -1,12 +1,12 @@
 //! What is in an artifact, told without loading or running any of it.
 
 use crate::abi::target::CpuFeatures;
-use crate::artifact::header::{Corrupt, Header, HeaderError, Section, file_len};
+use crate::artifact::header::{Header, HeaderError, Section, file_len};
 use crate::artifact::read::{Directory, View};
 use crate::artifact::records::Le32;
 use crate::error::Result;
 use crate::fingerprint::parse;
-use crate::runtime::types::{ExternType, FuncType, GlobalType, MemoryType, TableType};
+use crate::runtime::types::{ExternType, FuncType, GlobalType, MemoryType, TableType, TagType};
 use crate::wasm::types::ExternKind;
 use std::sync::Arc;
 
@@ -90,7 +90,10 @@ fn type_of(view: &View<'_>, kind: ExternKind, index: u32) -> Result<String> {
         ExternKind::Table => ExternType::Table(TableType(view.table(index)?.0)),
         ExternKind::Memory => ExternType::Memory(MemoryType(view.memory(index)?.0)),
         ExternKind::Global => ExternType::Global(GlobalType(view.global(index)?.0)),
-        ExternKind::Tag => return Err(Corrupt("tags are not supported").into()),
+        ExternKind::Tag => {
+            let ty = view.signature(view.tag(index)?)?;
+            ExternType::Tag(TagType::new(FuncType(Arc::new(ty))))
+        }
     };
     Ok(ty.to_string())
 }

@@ -130,6 +130,7 @@ pub use precompile_cache as cache;
 pub use runtime::{
     backtrace::{FrameInfo, WasmBacktrace},
     collect::GcHeapOutOfMemory,
+    exception::{ExnRef, ThrownException},
     externals::{Export, Extern},
     externref::ExternRef,
     func::{Caller, Func, IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet, WasmTy},
@@ -143,8 +144,10 @@ pub use runtime::{
     roots::{OwnedRooted, RootScope, Rooted, RootedGcRef},
     store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut},
     table::Table,
+    tag::Tag,
     types::{
-        ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, Mutability, TableType,
+        ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, Mutability,
+        TableType, TagType,
     },
     value::{Ref, V128, Val},
 };

@@ -11,8 +11,8 @@ Exit codes:
   2    the command line is wrong
   3    the cache directory cannot be opened or written
   4    check: something would miss
-  run passes the guest's own code through; 134 is a trap, 124 a miss under
-  --require-hit, 125 any failure of our own.
+  run passes the guest's own code through; 134 is a trap or an exception that
+  nobody caught, 124 a miss under --require-hit, 125 any failure of our own.
 
 Environment:
   PRECOMPILE_CACHE_DIR   the cache directory; empty for none

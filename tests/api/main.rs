@@ -7,6 +7,8 @@ mod cache;
 mod child;
 mod endless;
 mod epochs;
+mod exceptions;
+mod exceptions_host;
 mod fuel;
 mod func_types;
 mod handles;

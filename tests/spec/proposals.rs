@@ -77,6 +77,35 @@ fn function_references() {
     everywhere("function-references", || proposal(Proposal::FunctionReferences), &features);
 }
 
+/// The scripts about exceptions. What one of them has at its end is about groups of types, which
+/// came with garbage collection.
+fn exception_files() -> impl Iterator<Item = TestFile<'static>> {
+    proposal(Proposal::ExceptionHandling).map(|file| TestFile {
+        parent: file.parent().to_string().into(),
+        name: file.name().to_string(),
+        contents: before(file.raw().to_string().leak(), "(rec"),
+    })
+}
+
+const EXCEPTIONS: [Features; 3] =
+    [Features::EXCEPTIONS, Features::TAIL_CALL, Features::FUNCTION_REFERENCES];
+
+#[test]
+fn exceptions() {
+    everywhere("exceptions", exception_files, &EXCEPTIONS);
+}
+
+#[test]
+fn exceptions_on_older_processors() {
+    let engine = Engine::default();
+    let levels = CpuLevel::named(engine.target().arch()).iter().copied();
+    let mut config = Config::new();
+    config.features(EXCEPTIONS.iter().fold(Features::WASM2, |all, feature| all.union(*feature)));
+    for level in levels.skip_while(|level| *level != engine.cpu()).skip(1) {
+        run(&format!("exceptions, {level}"), exception_files(), config.cpu(level));
+    }
+}
+
 /// The scripts about 64-bit memories and tables that the package of tests lacks. They come with
 /// the specification's repository of tests.
 #[test]
@@ -86,16 +115,17 @@ fn memory64_and_table64() {
         files.iter().map(|path| TestFile {
             parent: "spec-extra".into(),
             name: path.file_name().expect("a file").to_string_lossy().into_owned(),
-            contents: without_arrays(fs::read_to_string(path).expect("readable").leak()),
+            // The last module of one script is about garbage-collected arrays.
+            contents: before(fs::read_to_string(path).expect("readable").leak(), "(array "),
         })
     };
     everywhere("memory64 and table64", files, &[Features::MEMORY64]);
 }
 
-/// The last module of one script, and the call of it, are about garbage-collected arrays.
-fn without_arrays(script: &str) -> &str {
-    let array = script.find("(array ").unwrap_or(script.len());
-    let module = script[..array].rfind("(module").filter(|_| array < script.len());
+/// The script up to the first module with `what` in it.
+fn before<'a>(script: &'a str, what: &str) -> &'a str {
+    let at = script.find(what).unwrap_or(script.len());
+    let module = script[..at].rfind("(module").filter(|_| at < script.len());
     &script[..module.unwrap_or(script.len())]
 }
 

@@ -44,6 +44,11 @@ macro_rules! for_each_builtin {
             walk elem_drop(element: i32) -> bool;
             /// The reference to function `func` of the calling module.
             walk ref_func(func: i32) -> ptr;
+            /// Throws a new exception with tag `tag` (an index of the calling module); `values` is
+            /// the address of its values, as trampolines have them. Never comes back.
+            walk throw(tag: i32, values: i64) -> bool;
+            /// Throws an exception that is there, and not null. Never comes back.
+            walk throw_ref(exception: i32) -> bool;
             /// The epoch's deadline has passed: moves it, or raises. Changes no register of its
             /// caller, whatever the host's convention says.
             walk epoch_passed() -> bool;

@@ -9,7 +9,7 @@
 //!
 //! - **wasm function** `wasm(callee vmctx, caller vmctx, params…) -> results…`. An `i32`, `i64`,
 //!   `f32`, `f64` is itself; a `v128` is `i8x16`; a `funcref` is a pointer to a
-//!   [`vmctx::func_ref`] or 0; an `externref` is an `i32`, a handle into the store's heap or 0.
+//!   [`vmctx::func_ref`] or 0; an `externref` or `exnref` is an `i32`, a handle into the store's heap or 0.
 //! - **entry trampoline**, one a signature, `host(callee vmctx, caller vmctx, values, code) -> u32`:
 //!   loads the parameters from `values` (16 bytes each, the value in the low bytes, little
 //!   endian), calls `code` with the wasm convention, stores the results over them, returns 1.
@@ -28,6 +28,15 @@
 //!   `preserve_all` instead of `tail`. Leaf builtins are called straight from code with the
 //!   host convention, without a record and without vmctx.
 //!
+//! - **landing pad**, one a clause of a `try_table`: where a call of the wasm convention goes on
+//!   instead of returning, in the same frame, with two words in Cranelift's payload registers
+//!   (x86-64: `rax`, `rdx`; aarch64: `x0`, `x1`): the exception's handle, with the place of the
+//!   clause in its list in the upper half; and the address of its values, laid out as above, which
+//!   is good until the first call from there. The `wasm`
+//!   convention has no registers that a callee keeps, so frame and stack pointer are all that
+//!   whoever throws restores. Which calls have landing pads is in the artifact's section
+//!   `TryCalls`. The builtins `throw` and `throw_ref` end as a `raise` does.
+//!
 //! A frame that is on record (an exit) has its frame pointer at `EXIT_FP` (the trampoline's own
 //! frame: `[fp]` is the wasm caller's frame pointer, `[fp + 8]` the return address into wasm) and
 //! `EXIT_PC`, a copy of that return address. All wasm frames keep frame pointers.
@@ -41,4 +50,4 @@ pub(crate) mod target;
 pub(crate) mod vmctx;
 
 /// Version of everything in this folder.
-pub(crate) const ABI_VERSION: u32 = 2;
+pub(crate) const ABI_VERSION: u32 = 3;

@@ -213,9 +213,9 @@ offsets! {
     defined_global, defined_globals, defined_globals, GLOBAL_SIZE;
     /// A pointer to the value.
     imported_global, imported_globals, imported_globals, PTR;
-    /// A pointer to the tag's identity.
+    /// `u64`: the tag's number in the store, which no other tag has.
     defined_tag, defined_tags, defined_tags, PTR;
-    /// A pointer to the tag's identity.
+    /// `u64`: the tag's number in the store, which no other tag has.
     imported_tag, imported_tags, imported_tags, PTR;
     /// A [`func_import`].
     imported_function, imported_functions, imported_functions, func_import::SIZE;

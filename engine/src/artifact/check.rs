@@ -34,6 +34,9 @@ pub(crate) fn tables(view: &View<'_>, counts: &Counts, start: Option<u32>) -> Re
     for global in 0..counts.imported_globals + counts.defined_globals {
         view.global(global)?;
     }
+    for tag in 0..counts.imported_tags + counts.defined_tags {
+        check.tag(tag)?;
+    }
     check.imports()?;
     check.exports()?;
     start.map_or(Ok(()), |start| check.reference(start))
@@ -53,10 +56,6 @@ struct Check<'a> {
 impl Check<'_> {
     /// The tables have as many records as the header says.
     fn lengths(&self) -> Result<()> {
-        let Counts { imported_tags, defined_tags, .. } = *self.counts;
-        if imported_tags != 0 || defined_tags != 0 {
-            return Err(Corrupt("tags are not supported"));
-        }
         let starts = self.view.all::<Le32>(Section::FuncStarts).len();
         let defined = starts.checked_sub(1).ok_or(Corrupt("FuncStarts"))?;
         let functions = self.counts.imported_functions as usize + defined;
@@ -69,6 +68,12 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// The tag has a type, which has no results.
+    fn tag(&self, tag: u32) -> Result<()> {
+        let ty = self.view.signature(self.view.tag(tag)?)?;
+        if ty.results.is_empty() { Ok(()) } else { Err(Corrupt("a tag's type")) }
+    }
+
     fn name(&self, piece: Piece) -> Result<()> {
         let start = piece.offset.get() as usize;
         let end = start.checked_add(piece.len.get() as usize);
@@ -78,7 +83,7 @@ impl Check<'_> {
 
     fn imports(&self) -> Result<()> {
         // By kind, how many there were so far.
-        let mut next = [0u32; 4];
+        let mut next = [0u32; 5];
         for import in self.view.all::<Import>(Section::Imports) {
             self.name(import.module)?;
             self.name(import.name)?;
@@ -92,11 +97,12 @@ impl Check<'_> {
             }
             *index += 1;
         }
-        let mut wanted = [0; 4];
+        let mut wanted = [0; 5];
         wanted[ExternKind::Func as usize] = self.counts.imported_functions;
         wanted[ExternKind::Table as usize] = self.counts.imported_tables;
         wanted[ExternKind::Memory as usize] = self.counts.imported_memories;
         wanted[ExternKind::Global as usize] = self.counts.imported_globals;
+        wanted[ExternKind::Tag as usize] = self.counts.imported_tags;
         if next == wanted { Ok(()) } else { Err(Corrupt("the number of imports")) }
     }
 
@@ -114,7 +120,8 @@ impl Check<'_> {
                 Some(ExternKind::Table) => counts.imported_tables + counts.defined_tables,
                 Some(ExternKind::Memory) => counts.imported_memories + counts.defined_memories,
                 Some(ExternKind::Global) => counts.imported_globals + counts.defined_globals,
-                Some(ExternKind::Tag) | None => return Err(Corrupt("the kind of an export")),
+                Some(ExternKind::Tag) => counts.imported_tags + counts.defined_tags,
+                None => return Err(Corrupt("the kind of an export")),
             };
             if index >= count {
                 return Err(Corrupt("the index of an export"));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0 i32.const u32   1 i64.const u64   2 f32.const u32 (bits)   3 f64.const u64 (bits)
-//!  4 v128.const u128   5 global.get u32   6 ref.null u32 (0 func, 1 extern)   7 ref.func u32
+//!  4 v128.const u128   5 global.get u32   6 ref.null u32 (0 func, 1 extern, 2 exn)   7 ref.func u32
 //!  8 i32.add  9 i32.sub  10 i32.mul  11 i64.add  12 i64.sub  13 i64.mul
 //! ```
 
@@ -22,6 +22,7 @@ pub(crate) fn encode(ops: &[ConstOp], out: &mut Vec<u8>) {
                 let heap: u32 = match heap {
                     HeapType::Func | HeapType::ConcreteFunc(_) => 0,
                     HeapType::Extern => 1,
+                    HeapType::Exn | HeapType::NoExn => 2,
                 };
                 put(out, 6, &heap.to_le_bytes());
             }
@@ -59,6 +60,7 @@ pub(crate) fn decode(bytes: &mut &[u8]) -> Option<ConstOp> {
         6 => ConstOp::RefNull(match u32::from_le_bytes(take(bytes)?) {
             0 => HeapType::Func,
             1 => HeapType::Extern,
+            2 => HeapType::Exn,
             _ => return None,
         }),
         7 => ConstOp::RefFunc(u32::from_le_bytes(take(bytes)?)),
@@ -86,6 +88,7 @@ mod tests {
             ConstOp::V128Const(1 << 100),
             ConstOp::GlobalGet(3),
             ConstOp::RefNull(HeapType::Extern),
+            ConstOp::RefNull(HeapType::Exn),
             ConstOp::RefFunc(9),
             ConstOp::I32Add,
             ConstOp::I64Mul,

@@ -93,6 +93,10 @@ sections! {
     StackMaps,
     /// `u32`: words of frames, distances below the frame pointer.
     StackSlots,
+    /// [`TryCall`](super::records::TryCall), ascending by return address; see `handlers.rs`.
+    TryCalls,
+    /// `u32`: lists of tags that calls catch.
+    HandlerTags,
     /// UTF-8: names of imports and exports.
     Strings,
     /// Initial contents of memories.

@@ -47,6 +47,7 @@ pub(crate) mod check;
 pub(crate) mod const_expr;
 #[cfg(feature = "compile")]
 mod elf;
+pub(crate) mod handlers;
 pub(crate) mod header;
 #[cfg(feature = "compile")]
 mod images;

@@ -243,6 +243,11 @@ impl<'a> View<'a> {
         Ok((decl, self.expr(record.init)?))
     }
 
+    /// Index of tag `tag`'s type (imports included) in `Signatures`.
+    pub(crate) fn tag(&self, tag: u32) -> Result<u32> {
+        self.word(Section::Tags, tag)
+    }
+
     /// A constant expression.
     pub(crate) fn expr(&self, piece: Piece) -> Result<Expr<'a>> {
         Ok(Expr(self.piece(Section::ConstExprs, piece)?))

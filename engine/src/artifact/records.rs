@@ -125,6 +125,22 @@ records! {
         first: U32,
         count: U32,
     }
+
+    /// A call in a block with handlers; see `handlers.rs`.
+    struct TryCall {
+        /// Offset in the text of the address that the call returns to.
+        return_address: U32,
+        /// Bytes from the stack pointer at the call to the frame pointer.
+        frame_size: U32,
+        /// Where above the stack pointer the frame has its vmctx.
+        context: U32,
+        /// Offset in the text of where it goes on.
+        landing: U32,
+        /// Words of `HandlerTags`: offsets in the vmctx of the numbers of the tags that are
+        /// caught; `NONE` catches all.
+        first_tag: U32,
+        tag_count: U32,
+    }
 }
 
 /// Flag of tables and memories: `max` counts.

@@ -4,7 +4,7 @@
 //!  bits 0..4   0 i32 · 1 i64 · 2 f32 · 3 f64 · 4 v128 · 5 reference
 //!  bit  4      of a reference: nullable
 //!  bit  5      of a reference: to functions of the type whose index is in bits 8..32
-//!  bits 8..32  of a reference otherwise: 0 func · 1 extern
+//!  bits 8..32  of a reference otherwise: 0 func · 1 extern · 2 exn · 3 noexn
 //! ```
 //! Everything else is zero.
 
@@ -22,6 +22,8 @@ pub(crate) fn encode(ty: ValType) -> u32 {
             let (concrete, heap) = match r.heap_type() {
                 HeapType::Func => (0, 0),
                 HeapType::Extern => (0, 1),
+                HeapType::Exn => (0, 2),
+                HeapType::NoExn => (0, 3),
                 // The validator caps types at 1,000,000.
                 HeapType::ConcreteFunc(ty) => (1, ty.0),
             };
@@ -43,6 +45,8 @@ pub(crate) fn decode(word: u32) -> Option<ValType> {
                 (true, ty) => HeapType::ConcreteFunc(FuncTypeId(ty)),
                 (false, 0) => HeapType::Func,
                 (false, 1) => HeapType::Extern,
+                (false, 2) => HeapType::Exn,
+                (false, 3) => HeapType::NoExn,
                 _ => return None,
             };
             ValType::Ref(RefType::new(word & 0x10 != 0, heap))
@@ -64,6 +68,6 @@ mod tests {
                 count += 1;
             }
         }
-        assert_eq!(count, 5 + 4 + 2 * 16);
+        assert_eq!(count, 5 + 8 + 2 * 16);
     }
 }

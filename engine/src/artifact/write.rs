@@ -2,6 +2,7 @@
 //! whole, and the first page, which has the places of everything, is written last.
 
 use super::elf::{self, Map, Range};
+use super::handlers::TryCall;
 use super::header::{self, FINGERPRINT_AT, HEADER_AT, Header, MAGIC, PAGE, Place, Section};
 use super::images::{CHUNK, Images};
 use super::records::{
@@ -17,6 +18,7 @@ use crate::fingerprint::{Fingerprint, ModuleDigest};
 use crate::wasm::module::{ElementItems, ModuleInfo, SegmentMode};
 use crate::wasm::types::{ConstOp, ValType};
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use zerocopy::IntoBytes;
 
@@ -29,16 +31,24 @@ pub(crate) struct Contents<'a> {
     pub(crate) fingerprint: &'a Fingerprint,
     /// Where each defined function starts in the text and ends; ascending.
     pub(crate) functions: Vec<(u32, u32)>,
-    /// Encoded sites of each defined function.
-    pub(crate) sites: Vec<Box<[u8]>>,
-    /// Stack maps of each defined function.
-    pub(crate) stack_maps: Vec<Box<[StackMap]>>,
+    /// What is on record of each defined function.
+    pub(crate) records: Vec<FunctionRecords>,
     /// Where each signature's trampolines start: entry and host.
     pub(crate) signatures: Vec<(u32, u32)>,
     /// Names and places of what is in the text behind the functions.
     pub(crate) trampolines: Vec<(String, u32, u32)>,
     /// Length of the text.
     pub(crate) text_len: u32,
+}
+
+/// What is on record of a defined function, besides its place.
+#[derive(Default)]
+pub(crate) struct FunctionRecords {
+    /// Its sites, encoded.
+    pub(crate) sites: Box<[u8]>,
+    /// Ascending by return address. So are the following.
+    pub(crate) stack_maps: Box<[StackMap]>,
+    pub(crate) try_calls: Box<[TryCall]>,
 }
 
 /// Takes bytes of the text, in order.
@@ -321,6 +331,7 @@ impl<'a> Tables<'a> {
         self.data_bytes(out)?;
         self.sites(out)?;
         self.stack_maps(out)?;
+        self.handlers(out)?;
         out.section_aligned(Section::Strings, |out| out.put(&pools.strings))?;
 
         let align = self.contents.fingerprint.target.arch().text_align();
@@ -583,23 +594,53 @@ impl<'a> Tables<'a> {
     fn sites<W: Write + Seek>(&self, out: &mut Out<'_, W>) -> Result<()> {
         let mut at = 0;
         let mut starts = vec![0];
-        for sites in &self.contents.sites {
-            at += sites.len();
+        for records in &self.contents.records {
+            at += records.sites.len();
             starts.push(u32_of(at)?);
         }
         words(out, Section::SiteStarts, starts)?;
         out.section_aligned(Section::Sites, |out| {
-            self.contents.sites.iter().try_for_each(|sites| out.put(sites))
+            self.contents.records.iter().try_for_each(|records| out.put(&records.sites))
         })
+    }
+
+    fn handlers<W: Write + Seek>(&self, out: &mut Out<'_, W>) -> Result<()> {
+        let (mut calls, mut tags) = (Vec::new(), Vec::new());
+        // Most functions of a module catch one of few lists. Never iterated.
+        let mut lists: HashMap<&[Option<u32>], u32> = HashMap::new();
+        for (records, (start, _)) in self.contents.records.iter().zip(&self.contents.functions) {
+            for call in &records.try_calls {
+                let first_tag = match lists.get(&*call.tags) {
+                    Some(known) => *known,
+                    None => {
+                        let first = u32_of(tags.len())?;
+                        tags.extend(call.tags.iter().map(|tag| tag.unwrap_or(NONE)));
+                        lists.insert(&call.tags, first);
+                        first
+                    }
+                };
+                calls.push(records::TryCall {
+                    // Places in functions lie in the text, whose length has 32 bits.
+                    return_address: (start + call.return_address).into(),
+                    frame_size: call.frame_size.into(),
+                    context: call.context.into(),
+                    landing: (start + call.landing).into(),
+                    first_tag: first_tag.into(),
+                    tag_count: u32_of(call.tags.len())?.into(),
+                });
+            }
+        }
+        out.section_aligned(Section::TryCalls, |out| out.put(calls.as_bytes()))?;
+        words(out, Section::HandlerTags, tags)
     }
 }
 
 impl Tables<'_> {
     fn stack_maps<W: Write + Seek>(&self, out: &mut Out<'_, W>) -> Result<()> {
         let mut tables = stack_maps::Tables::default();
-        let Contents { functions, stack_maps, .. } = self.contents;
-        for ((start, _), maps) in functions.iter().zip(stack_maps) {
-            tables.add(*start, maps)?;
+        let Contents { functions, records, .. } = self.contents;
+        for ((start, _), records) in functions.iter().zip(records) {
+            tables.add(*start, &records.stack_maps)?;
         }
         out.section_aligned(Section::StackMaps, |out| out.put(tables.maps.as_bytes()))?;
         words(out, Section::StackSlots, tables.slots)

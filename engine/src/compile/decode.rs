@@ -11,9 +11,10 @@ use crate::wasm::module::*;
 use crate::wasm::types::*;
 use std::ops::Range;
 use wasmparser::{
-    BinaryReader, CompositeInnerType, DataKind, ElementKind, FuncToValidate, FunctionBody,
-    KnownCustom, Name, NameSectionReader, Operator, Parser, Payload, TableInit, TypeRef,
-    UnpackedIndex, ValidPayload, Validator, ValidatorResources, WasmFeatures, WasmModuleResources,
+    AbstractHeapType, BinaryReader, CompositeInnerType, DataKind, ElementKind, FuncToValidate,
+    FunctionBody, KnownCustom, Name, NameSectionReader, Operator, Parser, Payload, TableInit,
+    TypeRef, UnpackedIndex, ValidPayload, Validator, ValidatorResources, WasmFeatures,
+    WasmModuleResources,
 };
 
 /// A decoded module: all of it is valid but for the bodies.
@@ -360,9 +361,8 @@ impl<'a> Decoder<'a> {
                 }
                 Operator::GlobalGet { global_index } => ConstOp::GlobalGet(global_index),
                 Operator::RefNull { hty } => {
-                    // The null of a concrete type is that of all functions.
-                    let heap = heap_type(hty, &self.info.types)?;
-                    ConstOp::RefNull(if heap.is_func() { HeapType::Func } else { heap })
+                    // The null of a type is that of its whole hierarchy.
+                    ConstOp::RefNull(heap_type(hty, &self.info.types)?.top())
                 }
                 Operator::RefFunc { function_index } => {
                     self.references.push(FuncIndex::new(function_index));
@@ -474,7 +474,13 @@ fn heap_type(ty: wasmparser::HeapType, types: &[SigIndex]) -> Result<HeapType> {
         }
         wasmparser::HeapType::FUNC => Ok(HeapType::Func),
         wasmparser::HeapType::EXTERN => Ok(HeapType::Extern),
-        _ => Err(unsupported("a reference to anything but functions and the host's values")),
+        wasmparser::HeapType::Abstract { shared: false, ty: AbstractHeapType::Exn } => {
+            Ok(HeapType::Exn)
+        }
+        wasmparser::HeapType::Abstract { shared: false, ty: AbstractHeapType::NoExn } => {
+            Ok(HeapType::NoExn)
+        }
+        _ => Err(unsupported("a reference to garbage-collected types")),
     }
 }
 

@@ -6,9 +6,11 @@
 
 use super::isa::wasm_signature;
 use super::translate;
+use super::translate::exception::TagList;
 use crate::Trap;
 use crate::abi::builtins::Builtin;
 use crate::abi::vmctx::{self, Layout};
+use crate::artifact::handlers::TryCall;
 use crate::artifact::sites::Site;
 use crate::artifact::stack_maps::StackMap;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,7 +21,10 @@ use cranelift_codegen::binemit;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{self, TrapCode};
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_codegen::{CodegenError, Context, FinalizedRelocTarget};
+use cranelift_codegen::{
+    CodegenError, Context, ExceptionContextLoc, FinalizedMachCallSite,
+    FinalizedMachExceptionHandler, FinalizedRelocTarget,
+};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use wasmparser::{FuncValidator, FuncValidatorAllocations, FunctionBody, ValidatorResources};
 
@@ -51,6 +56,8 @@ pub(crate) struct CompiledCode {
     pub(crate) sites: Box<[Site]>,
     /// Ascending by pc.
     pub(crate) stack_maps: Box<[StackMap]>,
+    /// Calls in blocks with handlers, ascending by return address. None in trampolines.
+    pub(crate) try_calls: Box<[TryCall]>,
 }
 
 /// A call that `link.rs` points to its target.
@@ -104,11 +111,12 @@ impl FunctionCompiler {
         mut validator: FuncValidator<ValidatorResources>,
     ) -> Result<(CompiledCode, FuncValidatorAllocations)> {
         let func = env.info.func_index(func);
-        self.build(env, func, &body, &mut validator)?;
-        let code = finish(&mut self.ctx, env.isa).map_err(|error| {
+        let lists = self.build(env, func, &body, &mut validator)?;
+        let mut code = finish(&mut self.ctx, env.isa).map_err(|error| {
             let start = body.range().start;
             error.context(format!("function {} (at offset {start:#x})", func.as_u32()))
         })?;
+        code.try_calls = try_calls(&self.ctx, &lists)?;
         Ok((code, validator.into_allocations()))
     }
 
@@ -118,14 +126,14 @@ impl FunctionCompiler {
         self.ctx.func.display().to_string()
     }
 
-    /// Puts the CLIF of `body` into the context.
+    /// Puts the CLIF of `body` into the context, whose calls name lists of handlers by index.
     fn build(
         &mut self,
         env: &ModuleEnv<'_>,
         func: FuncIndex,
         body: &FunctionBody<'_>,
         validator: &mut FuncValidator<ValidatorResources>,
-    ) -> Result<()> {
+    ) -> Result<Vec<TagList>> {
         self.ctx.clear();
         let clif = &mut self.ctx.func;
         clif.name = ir::UserFuncName::user(NAME_FUNC, func.as_u32());
@@ -215,6 +223,7 @@ pub(crate) fn finish(ctx: &mut Context, isa: &dyn TargetIsa) -> Result<CompiledC
         relocs: relocs(ctx, compiled)?,
         sites: sites(ctx, compiled)?,
         stack_maps: stack_maps(compiled)?,
+        try_calls: Box::default(),
     })
 }
 
@@ -245,6 +254,27 @@ fn relocs(ctx: &Context, compiled: &cranelift_codegen::CompiledCode) -> Result<B
         Ok(Reloc { at: reloc.offset, kind, target, addend: reloc.addend })
     };
     compiled.buffer.relocs().iter().map(reloc).collect()
+}
+
+/// The calls of the function in `ctx` that name one of `lists`, ascending by return address.
+fn try_calls(ctx: &Context, lists: &[TagList]) -> Result<Box<[TryCall]>> {
+    use FinalizedMachExceptionHandler::{Context, Tag};
+    let compiled = ctx.compiled_code().ok_or_else(|| bug("there is no code"))?;
+    let calls = compiled.buffer.call_sites().filter(|call| !call.exception_handlers.is_empty());
+    let call = |call: FinalizedMachCallSite<'_>| match *call.exception_handlers {
+        [Context(ExceptionContextLoc::SPOffset(context)), Tag(list, landing)] => Some(TryCall {
+            return_address: call.ret_addr,
+            frame_size: call.frame_offset?,
+            context,
+            landing,
+            tags: lists.get(list.as_u32() as usize)?.clone(),
+        }),
+        _ => None,
+    };
+    let calls: Option<Vec<_>> = calls.map(call).collect();
+    let mut calls = calls.ok_or_else(|| bug("a call does not say where it goes on"))?;
+    calls.sort_by_key(|call| call.return_address);
+    Ok(calls.into())
 }
 
 fn sites(ctx: &Context, compiled: &cranelift_codegen::CompiledCode) -> Result<Box<[Site]>> {

@@ -153,7 +153,7 @@ pub(crate) fn value_type(ty: ValType) -> ir::Type {
             // A pointer to a func_ref.
             HeapType::Func | HeapType::ConcreteFunc(_) => types::I64,
             // A handle into the store's heap.
-            HeapType::Extern => types::I32,
+            HeapType::Extern | HeapType::Exn | HeapType::NoExn => types::I32,
         },
     }
 }

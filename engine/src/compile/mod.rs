@@ -25,8 +25,7 @@ pub(crate) mod translate;
 use crate::abi::builtins::Builtin;
 use crate::abi::vmctx::{Counts, Layout};
 use crate::artifact::sites;
-use crate::artifact::stack_maps::StackMap;
-use crate::artifact::write::{self, Contents};
+use crate::artifact::write::{self, Contents, FunctionRecords};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::Features;
 use crate::fingerprint::{Fingerprint, ModuleDigest};
@@ -106,15 +105,8 @@ fn compile_bodies(
         |worker, index| worker.part(&decoded, order, index),
         |index| describe(info, order, index),
     )?;
-    let mut pieces = Vec::with_capacity(parts.len());
-    let (mut sites, mut stack_maps) = (Vec::new(), Vec::new());
-    for (index, compiled) in parts.into_iter().enumerate() {
-        pieces.push(compiled.piece);
-        if index < info.bodies.len() {
-            sites.push(compiled.sites);
-            stack_maps.push(compiled.stack_maps);
-        }
-    }
+    let (pieces, mut functions): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    functions.truncate(info.bodies.len());
     let compiled_at = Instant::now();
 
     let arch = fingerprint.target.arch();
@@ -126,8 +118,7 @@ fn compile_bodies(
         counts,
         fingerprint,
         functions: Vec::with_capacity(info.bodies.len()),
-        sites,
-        stack_maps,
+        records: functions,
         signatures: vec![(0, 0); info.signatures.len()],
         trampolines: Vec::new(),
         text_len: plan.len(),
@@ -210,14 +201,6 @@ struct Worker<'a> {
     trampolines: TrampolineCompiler<'a>,
 }
 
-/// What became of a piece.
-struct Compiled {
-    piece: Piece,
-    /// As artifacts have them.
-    sites: Box<[u8]>,
-    stack_maps: Box<[StackMap]>,
-}
-
 impl<'a> Worker<'a> {
     fn new(env: &'a ModuleEnv<'a>) -> Self {
         Worker {
@@ -228,8 +211,13 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Compiles piece `index`.
-    fn part(&mut self, decoded: &Decoded<'_>, order: Order, index: usize) -> Result<Compiled> {
+    /// Compiles piece `index`: its code, and what is on record of it.
+    fn part(
+        &mut self,
+        decoded: &Decoded<'_>,
+        order: Order,
+        index: usize,
+    ) -> Result<(Piece, FunctionRecords)> {
         let missing = || Error::with_kind(ErrorKind::Bug, format!("there is no piece {index}"));
         let signature = |sig| self.env.info.signatures.get(SigIndex::new(sig));
         let mut code = match order.part(index).ok_or_else(missing)? {
@@ -238,14 +226,17 @@ impl<'a> Worker<'a> {
             Part::Host(sig) => self.trampolines.host(signature(sig))?,
             Part::Builtin(builtin) => self.builtin(builtin)?,
         };
-        let mut encoded = Vec::new();
+        let mut records = FunctionRecords::default();
         if index < decoded.info.bodies.len() {
+            let mut encoded = Vec::new();
             sites::encode(&code.sites, &mut encoded);
+            records.sites = encoded.into();
+            records.stack_maps = std::mem::take(&mut code.stack_maps);
+            records.try_calls = std::mem::take(&mut code.try_calls);
         }
         let arch = self.env.settings.target.arch();
-        let stack_maps = std::mem::take(&mut code.stack_maps);
         let piece = Piece::new(code, arch, |target| order.piece_of(target))?;
-        Ok(Compiled { piece, sites: encoded.into(), stack_maps })
+        Ok((piece, records))
     }
 
     fn function(&mut self, decoded: &Decoded<'_>, func: DefinedFuncIndex) -> Result<CompiledCode> {

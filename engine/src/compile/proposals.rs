@@ -39,6 +39,10 @@ const PROPOSALS: &[(&str, WasmFeatures, Option<Features>)] = &[
     ("shared-everything-threads", WasmFeatures::SHARED_EVERYTHING_THREADS, None),
 ];
 
+/// What to do about instructions that never came to be standard, though compilers had them on.
+const RECOMPILE: &str = "; translate it with `wasm-opt --translate-to-exnref`, \
+    or compile it with clang's `-mllvm -wasm-use-legacy-eh=false`";
+
 /// What is no proposal: the validator can switch it off, the specification cannot.
 const ALWAYS: WasmFeatures = WasmFeatures::FLOATS.union(WasmFeatures::GC_TYPES);
 
@@ -78,8 +82,11 @@ pub(crate) fn explain(module: &[u8], features: Features, error: Error) -> Error 
     let state = if switchable { "switched off" } else { "not supported by this engine" };
     let plural = if names.contains(',') { "s" } else { "" };
     let are = if names.contains(',') { "are" } else { "is" };
-    let message =
-        format!("{}: needs the proposal{plural} {names}, which {are} {state}", refused.message);
+    let next = if names.contains("legacy-exceptions") { RECOMPILE } else { "" };
+    let message = format!(
+        "{}: needs the proposal{plural} {names}, which {are} {state}{next}",
+        refused.message
+    );
     Error::module(ErrorKind::Unsupported, refused.offset, message)
 }
 

@@ -247,6 +247,8 @@ unsafe fn check(mapping: &Mapping, len: usize, name: &str) -> Result<Places> {
             func_starts: place(Section::FuncStarts)?,
             site_starts: place(Section::SiteStarts)?,
             sites: place(Section::Sites)?,
+            try_calls: place(Section::TryCalls)?,
+            handler_tags: place(Section::HandlerTags)?,
         })
     };
     let places = places()

@@ -5,7 +5,7 @@
 //! - globals and tables of the store, whoever made them (what a passive segment holds is a null or
 //!   a global's value);
 //! - frames of wasm, of all activations (`vm/scan.rs`);
-//! - what the host holds (`roots.rs`);
+//! - what the host holds (`roots.rs`), and the exception that an error of its stands for;
 //! - what is in flight: the object that is about to be put into the heap, whose references are in
 //!   no other place by then.
 //!
@@ -93,6 +93,7 @@ impl StoreOpaque {
     /// Marks what roots refer to; how many roots there were.
     fn mark_roots(&mut self, in_flight: Option<&Object>) -> Result<usize> {
         let StoreOpaque { heap, reference_globals, tables, roots, execution, .. } = self;
+        let pending = self.pending_exception;
         let mut count = 0;
         let mut mark = |raw: u32| {
             count += 1;
@@ -104,7 +105,7 @@ impl StoreOpaque {
         for table in tables {
             table.handles().try_for_each(&mut mark)?;
         }
-        for handle in roots.handles() {
+        for handle in roots.handles().chain(pending) {
             mark(Handle::to_raw(Some(handle)))?;
         }
         let mut held = Ok(());

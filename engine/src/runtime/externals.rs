@@ -5,6 +5,7 @@ use super::global::Global;
 use super::memory::Memory;
 use super::store::{AsContext, StoreOpaque};
 use super::table::Table;
+use super::tag::Tag;
 use super::types::ExternType;
 
 /// Something that an instance exports, or an import takes.
@@ -19,6 +20,8 @@ pub enum Extern {
     Table(Table),
     /// A memory.
     Memory(Memory),
+    /// A tag.
+    Tag(Tag),
 }
 
 macro_rules! conversions {
@@ -45,6 +48,7 @@ conversions! {
     Global into_global;
     Table into_table;
     Memory into_memory;
+    Tag into_tag;
 }
 
 impl Extern {
@@ -59,6 +63,7 @@ impl Extern {
             Extern::Global(x) => ExternType::Global(x.ty(store)),
             Extern::Table(x) => ExternType::Table(x.ty(store)),
             Extern::Memory(x) => ExternType::Memory(x.ty(store)),
+            Extern::Tag(x) => ExternType::Tag(x.ty(store)),
         }
     }
 
@@ -68,6 +73,7 @@ impl Extern {
             Extern::Global(x) => x.0.get(store).is_ok(),
             Extern::Table(x) => x.0.get(store).is_ok(),
             Extern::Memory(x) => x.0.get(store).is_ok(),
+            Extern::Tag(x) => x.0.get(store).is_ok(),
         }
     }
 }

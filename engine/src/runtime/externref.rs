@@ -37,10 +37,13 @@ impl ExternRef {
 
 /// There was no room for `object`, a value of type `T`.
 fn full<T: Any + Send + Sync>(object: Object) -> Error {
-    let Object::Extern(value) = object;
-    match value.downcast::<T>() {
-        Ok(value) => Error::wrap(ErrorKind::Limit, GcHeapOutOfMemory::new(*value)),
-        Err(_) => Error::with_kind(ErrorKind::Bug, "the heap gave back another value"),
+    let value = match object {
+        Object::Extern(value) => value.downcast::<T>().ok(),
+        Object::Exception(_) => None,
+    };
+    match value {
+        Some(value) => Error::wrap(ErrorKind::Limit, GcHeapOutOfMemory::new(*value)),
+        None => Error::with_kind(ErrorKind::Bug, "the heap gave back another value"),
     }
 }
 
@@ -50,7 +53,7 @@ fn data<'a>(
 ) -> Result<Option<&'a (dyn Any + Send + Sync)>> {
     Ok(match store.heap.get(reference.handle(store)?) {
         Some(Object::Extern(value)) => Some(&**value),
-        None => None,
+        _ => None,
     })
 }
 
@@ -60,7 +63,7 @@ fn data_mut<'a>(
 ) -> Result<Option<&'a mut (dyn Any + Send + Sync)>> {
     Ok(match store.heap.get_mut(reference.handle(store)?) {
         Some(Object::Extern(value)) => Some(&mut **value),
-        None => None,
+        _ => None,
     })
 }
 

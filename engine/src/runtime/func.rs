@@ -1,6 +1,7 @@
 //! Functions: handles, calls, and what host functions are called with.
 
 use super::backtrace::WasmBacktrace;
+use super::exception::ExnRef;
 use super::externals::Extern;
 use super::externref::ExternRef;
 use super::host::HostFunc;
@@ -48,8 +49,9 @@ impl Func {
     }
 
     /// A function of the host whose type is that of a closure: parameters and results are `i32`,
-    /// `u32`, `i64`, `u64`, `f32`, `f64`, `V128`, `Option<Func>` and `Option<Rooted<ExternRef>>`,
-    /// with [`Caller`] before them if wanted, and [`Result`] around the result if it can fail.
+    /// `u32`, `i64`, `u64`, `f32`, `f64`, `V128`, `Option<Func>`, `Option<Rooted<ExternRef>>` and
+    /// `Option<Rooted<ExnRef>>`, with [`Caller`] before them if wanted, and [`Result`] around the
+    /// result if it can fail.
     ///
     /// ```
     /// use precompile::{Engine, Func, Store};
@@ -309,7 +311,7 @@ mod sealed {
 use sealed::{Closure, List, Returned, Value};
 
 /// A type that is one value of wasm: `i32`, `u32`, `i64`, `u64`, `f32`, `f64`, [`V128`],
-/// `Option<Func>` and `Option<Rooted<ExternRef>>`.
+/// `Option<Func>`, `Option<Rooted<ExternRef>>` and `Option<Rooted<ExnRef>>`.
 pub trait WasmTy: Value + Send + 'static {}
 
 impl<V: Value + Send + 'static> WasmTy for V {}
@@ -374,17 +376,26 @@ impl Value for Option<Func> {
     }
 }
 
-impl Value for Option<Rooted<ExternRef>> {
-    const TYPE: ValType = ValType::EXTERNREF;
+macro_rules! references {
+    ($($ty:ident $variant:ident;)*) => {
+        $(impl Value for Option<Rooted<$ty>> {
+            const TYPE: ValType = ValType::$variant;
 
-    fn to_raw(self, store: &mut StoreOpaque) -> Result<ValRaw> {
-        let raw = self.map_or(Ok(0), |reference| reference.to_raw(store));
-        raw.map(ValRaw::from_u32)
-    }
+            fn to_raw(self, store: &mut StoreOpaque) -> Result<ValRaw> {
+                let raw = self.map_or(Ok(0), |reference| reference.to_raw(store));
+                raw.map(ValRaw::from_u32)
+            }
 
-    fn from_raw(raw: ValRaw, store: &mut StoreOpaque) -> Self {
-        Rooted::from_raw(raw.as_u32(), store)
-    }
+            fn from_raw(raw: ValRaw, store: &mut StoreOpaque) -> Self {
+                Rooted::from_raw(raw.as_u32(), store)
+            }
+        })*
+    };
+}
+
+references! {
+    ExternRef EXTERNREF;
+    ExnRef EXNREF;
 }
 
 impl<V: Value> List for V {

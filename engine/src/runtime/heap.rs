@@ -14,12 +14,14 @@
 //! A handle that belongs to no object is never followed: [`Heap::get`] has nothing for it, and
 //! marking it is an error. Code has none unless the engine is broken or an artifact damaged.
 
+use super::exception::Exception;
 use std::any::Any;
 
 /// What a slot of the heap holds.
 pub(crate) enum Object {
     /// A value of the host.
     Extern(Box<dyn Any + Send + Sync>),
+    Exception(Exception),
 }
 
 impl Object {
@@ -27,7 +29,8 @@ impl Object {
     pub(crate) fn children(&self, visit: &mut dyn FnMut(Handle)) {
         match self {
             // Whatever it has inside, no handle of wasm is among it.
-            Object::Extern(_) => _ = visit,
+            Object::Extern(_) => {}
+            Object::Exception(exception) => exception.children(visit),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::memory::Memory;
 use super::module::Module;
 use super::store::{AsContextMut, StoreContextMut, StoreOpaque, Stored};
 use super::table::Table;
+use super::tag::Tag;
 use super::vm::instance::{FuncRef, GlobalCell, VmInstance};
 use crate::Trap;
 use crate::artifact::header::Corrupt;
@@ -54,6 +55,7 @@ pub(crate) struct InstanceData {
     pub(crate) memories: Vec<usize>,
     pub(crate) tables: Vec<usize>,
     pub(crate) globals: Vec<GlobalSlot>,
+    pub(crate) tags: Vec<usize>,
     /// Segments that were dropped, by index in the module. Empty as long as none was.
     pub(crate) dropped_elements: Vec<bool>,
     pub(crate) dropped_data: Vec<bool>,
@@ -161,10 +163,8 @@ impl StoreOpaque {
         let (own, value) = stack.pop().ok_or(DAMAGED)?;
         let same = match (own, ty) {
             // Of which type a function is, is the validator's business; that it is a function
-            // and no handle is what keeps damage harmless.
-            (ValType::Ref(own), ValType::Ref(ty)) => {
-                own.heap_type().is_func() == ty.heap_type().is_func()
-            }
+            // and no handle, or a handle of the same kind, is what keeps damage harmless.
+            (ValType::Ref(own), ValType::Ref(ty)) => own.heap_type().top() == ty.heap_type().top(),
             (own, ty) => own == ty,
         };
         if same { Ok(value) } else { Err(DAMAGED.into()) }
@@ -276,7 +276,10 @@ impl StoreOpaque {
                 };
                 Extern::Global(Global(self.stored(handle)))
             }
-            ExternKind::Tag => return Err(Corrupt("tags are not supported").into()),
+            ExternKind::Tag => {
+                let tag = *data.tags.get(at).ok_or(Corrupt("a tag's index"))?;
+                Extern::Tag(Tag(self.stored(tag)))
+            }
         })
     }
 
@@ -393,5 +396,10 @@ impl Instance {
     /// The exported global of that name.
     pub fn get_global(&self, store: impl AsContextMut, name: &str) -> Option<Global> {
         self.get_export(store, name)?.into_global()
+    }
+
+    /// The exported tag of that name.
+    pub fn get_tag(&self, store: impl AsContextMut, name: &str) -> Option<Tag> {
+        self.get_export(store, name)?.into_tag()
     }
 }

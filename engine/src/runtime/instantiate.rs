@@ -11,6 +11,7 @@ use super::memory::MemoryData;
 use super::module::Module;
 use super::store::StoreOpaque;
 use super::table::TableData;
+use super::tag::TagData;
 use super::types::*;
 use super::vm::builtins;
 use super::vm::instance::{FuncImport, VmInstance};
@@ -49,12 +50,13 @@ impl Import {
                 let decl = crate::wasm::types::MemoryDecl { min: memory.pages(), ..memory.decl };
                 ExternType::Memory(MemoryType(decl))
             }
+            Import::Extern(Extern::Tag(x)) => ExternType::Tag(store.tags[x.0.index(store)].ty()),
         }
     }
 }
 
 /// Whether something of type `found` may be imported as `wanted` (section 3.3, import matching).
-/// Not for functions, whose types have numbers.
+/// Not for functions and tags, whose types have numbers.
 fn matches(wanted: &ExternType, found: &ExternType) -> bool {
     let limits = |want: (u64, Option<u64>), have: (u64, Option<u64>)| {
         have.0 >= want.0 && want.1.is_none_or(|want| have.1.is_some_and(|have| have <= want))
@@ -101,16 +103,20 @@ pub(crate) fn check_imports(
     for (i, import) in imports.iter().enumerate() {
         let (from, name, kind, index) = view.import(i as u32)?;
         // Two types are the same if and only if their numbers are.
-        if kind == ExternKind::Func {
-            let wanted = module.func_type_id(index)?.0;
-            let found = match import {
-                Import::Host(host) => Some(host.type_id()),
-                Import::Extern(Extern::Func(func)) => Some(func.get(store)?.type_id()),
-                Import::Extern(_) => None,
-            };
-            if found == Some(wanted) {
-                continue;
+        let same = match (kind, import) {
+            (ExternKind::Func, Import::Host(host)) => {
+                host.type_id() == module.func_type_id(index)?.0
             }
+            (ExternKind::Func, Import::Extern(Extern::Func(func))) => {
+                func.get(store)?.type_id() == module.func_type_id(index)?.0
+            }
+            (ExternKind::Tag, Import::Extern(Extern::Tag(tag))) => {
+                store.tags[tag.0.get(store)?].type_id() == module.tag_type_id(index)?
+            }
+            _ => false,
+        };
+        if same {
+            continue;
         }
         let wanted = module.extern_type(kind, index)?;
         let found = import.ty(store);
@@ -166,7 +172,8 @@ fn allocate(store: &mut StoreOpaque, module: &Module, imports: &[Import]) -> Res
         Error::with_kind(ErrorKind::Limit, "there is no memory for another instance")
     })?;
     let mut functions = Vec::new();
-    let (mut memories, mut tables, mut globals) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut memories, mut tables) = (Vec::new(), Vec::new());
+    let (mut globals, mut tags) = (Vec::new(), Vec::new());
     for import in imports {
         match import {
             Import::Host(host) => {
@@ -199,6 +206,11 @@ fn allocate(store: &mut StoreOpaque, module: &Module, imports: &[Import]) -> Res
                 vm.set_global_import(globals.len() as u32, cell);
                 globals.push(GlobalSlot { cell, handle: Some(handle) });
             }
+            Import::Extern(Extern::Tag(tag)) => {
+                let number = tag.0.index(store);
+                vm.set_tag_import(tags.len() as u32, number as u64);
+                tags.push(number);
+            }
         }
     }
     let counts = module.counts();
@@ -225,6 +237,13 @@ fn allocate(store: &mut StoreOpaque, module: &Module, imports: &[Import]) -> Res
     for defined in 0..counts.defined_globals {
         globals.push(GlobalSlot { cell: vm.defined_global(defined), handle: None });
     }
+    for defined in 0..counts.defined_tags {
+        let type_id = module.tag_type_id(counts.imported_tags + defined)?;
+        store.tags.push(TagData::in_instance(module.func_type(type_id)?, type_id));
+        let number = store.tags.len() - 1;
+        vm.set_tag(defined, number as u64);
+        tags.push(number);
+    }
     let (dropped_elements, dropped_data) = (Vec::new(), Vec::new());
     let module = module.clone();
     store.instances.push(InstanceData {
@@ -234,6 +253,7 @@ fn allocate(store: &mut StoreOpaque, module: &Module, imports: &[Import]) -> Res
         memories,
         tables,
         globals,
+        tags,
         dropped_elements,
         dropped_data,
     });

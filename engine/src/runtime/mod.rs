@@ -8,6 +8,7 @@
 pub(crate) mod backtrace;
 pub(crate) mod code;
 pub(crate) mod collect;
+pub(crate) mod exception;
 pub(crate) mod externals;
 pub(crate) mod externref;
 pub(crate) mod func;
@@ -24,6 +25,7 @@ pub(crate) mod module;
 pub(crate) mod roots;
 pub(crate) mod store;
 pub(crate) mod table;
+pub(crate) mod tag;
 pub(crate) mod types;
 pub(crate) mod value;
 pub(crate) mod vm;

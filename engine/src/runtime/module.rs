@@ -145,16 +145,26 @@ impl Module {
     pub(crate) fn extern_type(&self, kind: ExternKind, index: u32) -> Result<ExternType> {
         let view = self.view();
         Ok(match kind {
-            ExternKind::Func => {
-                let id = self.func_type_id(index)?.0;
-                let ty = self.engine().types().get(id).ok_or(Corrupt("a type's number"))?;
-                ExternType::Func(FuncType(ty))
-            }
+            ExternKind::Func => ExternType::Func(self.func_type(self.func_type_id(index)?.0)?),
             ExternKind::Table => ExternType::Table(TableType(self.table(index)?.0)),
             ExternKind::Memory => ExternType::Memory(MemoryType(view.memory(index)?.0)),
             ExternKind::Global => ExternType::Global(GlobalType(self.global(index)?.0)),
-            ExternKind::Tag => return Err(Corrupt("tags are not supported").into()),
+            ExternKind::Tag => {
+                ExternType::Tag(TagType::new(self.func_type(self.tag_type_id(index)?)?))
+            }
         })
+    }
+
+    /// The type with that number of the engine's.
+    pub(crate) fn func_type(&self, id: u32) -> Result<FuncType> {
+        let ty = self.engine().types().get(id).ok_or(Corrupt("a type's number"))?;
+        Ok(FuncType(ty))
+    }
+
+    /// The engine's number of a tag's type.
+    pub(crate) fn tag_type_id(&self, tag: u32) -> Result<u32> {
+        let sig = self.view().tag(tag)?;
+        Ok(*self.type_ids().get(sig as usize).ok_or(Corrupt("Tags"))?)
     }
 
     /// A table, as the engine knows its type.

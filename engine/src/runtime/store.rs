@@ -3,7 +3,7 @@
 use super::collect::Schedule;
 use super::func::Func;
 use super::global::GlobalData;
-use super::heap::Heap;
+use super::heap::{Handle, Heap};
 use super::host::HostFunc;
 use super::instance::InstanceData;
 use super::interrupt::{self, OnDeadline, UpdateDeadline};
@@ -12,6 +12,7 @@ use super::memory::MemoryData;
 use super::module::Module;
 use super::roots::Roots;
 use super::table::TableData;
+use super::tag::TagData;
 use super::vm::call::RootCtx;
 use super::vm::entry::ExecutionBox;
 use super::vm::instance::{FuncRef, GlobalCell, HostFuncRef};
@@ -76,9 +77,12 @@ pub struct StoreOpaque {
     pub(crate) globals: Vec<GlobalData>,
     /// Of all globals, those that hold references into the heap.
     pub(crate) reference_globals: Vec<GlobalCell>,
+    pub(crate) tags: Vec<TagData>,
     pub(crate) heap: Heap,
     pub(crate) schedule: Schedule,
     pub(crate) roots: Roots,
+    /// The exception that an error stands for, on its way through the host.
+    pub(crate) pending_exception: Option<Handle>,
     /// Modules of the instances, each once: code must live as long as references to it.
     modules: Vec<Module>,
     /// By type, the host trampoline of one of `modules`, for types that host functions here have.
@@ -159,9 +163,11 @@ impl StoreOpaque {
             table_elements: 0,
             globals: Vec::new(),
             reference_globals: Vec::new(),
+            tags: Vec::new(),
             heap: Heap::default(),
             schedule: Schedule::default(),
             roots: Roots::default(),
+            pending_exception: None,
             modules: Vec::new(),
             trampolines: HashMap::new(),
             host_funcs: Vec::new(),

@@ -175,6 +175,23 @@ impl MemoryType {
     }
 }
 
+/// The type of a tag: what an exception with it carries.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TagType(FuncType);
+
+impl TagType {
+    /// The tag whose exceptions carry the parameters of `ty`, which has no results: see
+    /// [`Tag::new`](crate::Tag::new).
+    pub fn new(ty: FuncType) -> Self {
+        TagType(ty)
+    }
+
+    /// What it carries, as a function's parameters.
+    pub fn ty(&self) -> &FuncType {
+        &self.0
+    }
+}
+
 /// The type of something imported or exported.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -187,6 +204,8 @@ pub enum ExternType {
     Table(TableType),
     /// A memory.
     Memory(MemoryType),
+    /// A tag.
+    Tag(TagType),
 }
 
 impl ExternType {
@@ -208,6 +227,11 @@ impl ExternType {
     /// The memory type, if it is one.
     pub fn memory(&self) -> Option<&MemoryType> {
         if let ExternType::Memory(ty) = self { Some(ty) } else { None }
+    }
+
+    /// The tag type, if it is one.
+    pub fn tag(&self) -> Option<&TagType> {
+        if let ExternType::Tag(ty) = self { Some(ty) } else { None }
     }
 }
 
@@ -235,6 +259,7 @@ impl fmt::Display for ExternType {
                 limits(f, ty.0.min, ty.0.max)?;
                 f.write_str(if ty.0.page_size_log2 == 0 { " bytes" } else { " pages" })
             }
+            ExternType::Tag(TagType(ty)) => write!(f, "tag {ty}"),
         }
     }
 }

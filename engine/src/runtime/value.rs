@@ -1,5 +1,6 @@
 //! Values as embedders see them.
 
+use super::exception::ExnRef;
 use super::externref::ExternRef;
 use super::func::Func;
 use super::roots::Rooted;
@@ -56,6 +57,8 @@ pub enum Val {
     FuncRef(Option<Func>),
     /// A value of the host, or null.
     ExternRef(Option<Rooted<ExternRef>>),
+    /// An exception, or null.
+    ExnRef(Option<Rooted<ExnRef>>),
 }
 
 macro_rules! unwrap {
@@ -95,6 +98,8 @@ unwrap! {
     func_ref unwrap_func_ref FuncRef Option<Func>, x => x;
     /// The external reference, if it is one.
     extern_ref unwrap_extern_ref ExternRef Option<Rooted<ExternRef>>, x => x;
+    /// The exception reference, if it is one.
+    exn_ref unwrap_exn_ref ExnRef Option<Rooted<ExnRef>>, x => x;
 }
 
 impl Val {
@@ -103,6 +108,7 @@ impl Val {
         match heap {
             HeapType::Func | HeapType::ConcreteFunc(_) => Val::FuncRef(None),
             HeapType::Extern => Val::ExternRef(None),
+            HeapType::Exn | HeapType::NoExn => Val::ExnRef(None),
         }
     }
 
@@ -128,19 +134,21 @@ impl Val {
             Val::V128(_) => ValType::V128,
             Val::FuncRef(_) => ValType::FUNCREF,
             Val::ExternRef(_) => ValType::EXTERNREF,
+            Val::ExnRef(_) => ValType::EXNREF,
         }
     }
 
     fn is_null(&self) -> bool {
-        matches!(self, Val::FuncRef(None) | Val::ExternRef(None))
+        matches!(self, Val::FuncRef(None) | Val::ExternRef(None) | Val::ExnRef(None))
     }
 
     /// Whether it may stand where a `ty` is wanted, but for the type of a function.
     fn matches(&self, ty: ValType) -> bool {
         match (self.ty(), ty) {
             (ValType::Ref(own), ValType::Ref(want)) => {
-                own.heap_type().is_func() == want.heap_type().is_func()
+                own.heap_type().top() == want.heap_type().top()
                     && (want.is_nullable() || !self.is_null())
+                    && (want.heap_type() != HeapType::NoExn || self.is_null())
             }
             (own, want) => own == want,
         }
@@ -172,10 +180,8 @@ impl Val {
                 }
                 ValRaw::from_u64(FuncRef::to_raw(func))
             }
-            Val::ExternRef(x) => ValRaw::from_u32(match x {
-                Some(x) => x.to_raw(store)?,
-                None => 0,
-            }),
+            Val::ExternRef(x) => ValRaw::from_u32(x.map_or(Ok(0), |x| x.to_raw(store))?),
+            Val::ExnRef(x) => ValRaw::from_u32(x.map_or(Ok(0), |x| x.to_raw(store))?),
         })
     }
 
@@ -192,6 +198,9 @@ impl Val {
                     Val::FuncRef(FuncRef::from_raw(raw.as_u64()).map(|f| store.func(f)))
                 }
                 HeapType::Extern => Val::ExternRef(Rooted::from_raw(raw.as_u32(), store)),
+                HeapType::Exn | HeapType::NoExn => {
+                    Val::ExnRef(Rooted::from_raw(raw.as_u32(), store))
+                }
             },
         }
     }
@@ -217,6 +226,8 @@ from! {
     Option<Func>, x => Val::FuncRef(x);
     Rooted<ExternRef>, x => Val::ExternRef(Some(x));
     Option<Rooted<ExternRef>>, x => Val::ExternRef(x);
+    Rooted<ExnRef>, x => Val::ExnRef(Some(x));
+    Option<Rooted<ExnRef>>, x => Val::ExnRef(x);
 }
 
 /// What may be in a table: a reference.
@@ -227,6 +238,8 @@ pub enum Ref {
     Func(Option<Func>),
     /// A value of the host, or null.
     Extern(Option<Rooted<ExternRef>>),
+    /// An exception, or null.
+    Exn(Option<Rooted<ExnRef>>),
 }
 
 impl Ref {
@@ -235,6 +248,7 @@ impl Ref {
         match heap {
             HeapType::Func | HeapType::ConcreteFunc(_) => Ref::Func(None),
             HeapType::Extern => Ref::Extern(None),
+            HeapType::Exn | HeapType::NoExn => Ref::Exn(None),
         }
     }
 
@@ -252,6 +266,7 @@ impl Ref {
         match val {
             Val::FuncRef(x) => Some(Ref::Func(x)),
             Val::ExternRef(x) => Some(Ref::Extern(x)),
+            Val::ExnRef(x) => Some(Ref::Exn(x)),
             _ => None,
         }
     }
@@ -262,6 +277,7 @@ impl From<Ref> for Val {
         match r {
             Ref::Func(x) => Val::FuncRef(x),
             Ref::Extern(x) => Val::ExternRef(x),
+            Ref::Exn(x) => Val::ExnRef(x),
         }
     }
 }

@@ -24,6 +24,8 @@ impl ValType {
     pub const FUNCREF: ValType = ValType::Ref(RefType::FUNCREF);
     /// `externref`, which is `(ref null extern)`.
     pub const EXTERNREF: ValType = ValType::Ref(RefType::EXTERNREF);
+    /// `exnref`, which is `(ref null exn)`.
+    pub const EXNREF: ValType = ValType::Ref(RefType::EXNREF);
 
     /// Whether this is one of the number types, `i32`, `i64`, `f32` and `f64`.
     pub const fn is_num(&self) -> bool {
@@ -88,6 +90,8 @@ impl RefType {
     pub const FUNCREF: RefType = RefType::new(true, HeapType::Func);
     /// `(ref null extern)`.
     pub const EXTERNREF: RefType = RefType::new(true, HeapType::Extern);
+    /// `(ref null exn)`.
+    pub const EXNREF: RefType = RefType::new(true, HeapType::Exn);
 
     /// A reference to `heap`, which may be null if `nullable`.
     pub const fn new(nullable: bool, heap: HeapType) -> Self {
@@ -106,7 +110,10 @@ impl RefType {
 
     /// Whether every reference of this type is one of `other` as well. Both are of one engine.
     pub fn matches(&self, other: &RefType) -> bool {
-        let wider = matches!((self.heap, other.heap), (HeapType::ConcreteFunc(_), HeapType::Func));
+        let wider = matches!(
+            (self.heap, other.heap),
+            (HeapType::ConcreteFunc(_), HeapType::Func) | (HeapType::NoExn, HeapType::Exn)
+        );
         (self.heap == other.heap || wider) && (other.nullable || !self.nullable)
     }
 
@@ -129,8 +136,12 @@ impl fmt::Display for RefType {
         match (self.nullable, self.heap) {
             (true, HeapType::Func) => f.write_str("funcref"),
             (true, HeapType::Extern) => f.write_str("externref"),
+            (true, HeapType::Exn) => f.write_str("exnref"),
             (false, HeapType::Func) => f.write_str("(ref func)"),
             (false, HeapType::Extern) => f.write_str("(ref extern)"),
+            (false, HeapType::Exn) => f.write_str("(ref exn)"),
+            (true, HeapType::NoExn) => f.write_str("nullexnref"),
+            (false, HeapType::NoExn) => f.write_str("(ref noexn)"),
             (true, HeapType::ConcreteFunc(ty)) => write!(f, "(ref null {})", ty.0),
             (false, HeapType::ConcreteFunc(ty)) => write!(f, "(ref {})", ty.0),
         }
@@ -145,6 +156,10 @@ pub enum HeapType {
     Func,
     /// Any value of the host.
     Extern,
+    /// Any exception.
+    Exn,
+    /// No exception: a reference of this type is null, or there is none.
+    NoExn,
     /// A function of exactly that type.
     ConcreteFunc(FuncTypeId),
 }
@@ -160,7 +175,16 @@ impl HeapType {
     pub(crate) const fn in_heap(self) -> bool {
         match self {
             HeapType::Func | HeapType::ConcreteFunc(_) => false,
-            HeapType::Extern => true,
+            HeapType::Extern | HeapType::Exn | HeapType::NoExn => true,
+        }
+    }
+
+    /// The widest type of the same hierarchy: references of one are kept in one way.
+    pub(crate) const fn top(self) -> HeapType {
+        match self {
+            HeapType::Func | HeapType::ConcreteFunc(_) => HeapType::Func,
+            HeapType::Extern => HeapType::Extern,
+            HeapType::Exn | HeapType::NoExn => HeapType::Exn,
         }
     }
 }

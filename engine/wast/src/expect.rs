@@ -3,7 +3,7 @@
 //! The texts are those of the specification's interpreter, and each engine has its own besides. So
 //! they are compared by what they mean, as far as it takes to tell one reason from another.
 
-use precompile::{Error, ErrorKind, Trap, Val};
+use precompile::{Error, ErrorKind, ThrownException, Trap, Val};
 
 /// Why a call or an instantiation has no results.
 #[derive(Debug)]
@@ -68,6 +68,18 @@ pub(crate) fn trap(result: Result<Vec<Val>, Stopped>, expected: &str) -> Result<
         return Ok(());
     }
     Err(format!("\"{trap}\", expected \"{expected}\""))
+}
+
+/// That `result` is an exception which nobody caught.
+///
+/// # Errors
+/// What happened instead.
+pub(crate) fn exception(result: Result<Vec<Val>, Stopped>) -> Result<(), String> {
+    match result {
+        Ok(results) => Err(format!("no exception, but {results:?}")),
+        Err(Stopped::Engine(error)) if error.is::<ThrownException>() => Ok(()),
+        Err(stopped) => Err(format!("no exception, but {}", String::from(stopped))),
+    }
 }
 
 /// Either text in the other; which of them is the longer one differs between engines.

@@ -109,7 +109,8 @@ impl Session {
             | WastDirective::AssertMalformedCustom { module, .. }
             | WastDirective::AssertInvalid { module, .. }
             | WastDirective::AssertInvalidCustom { module, .. } => self.expect_refused(module),
-            WastDirective::AssertException { .. } | WastDirective::AssertSuspension { .. } => {
+            WastDirective::AssertException { exec, .. } => expect::exception(self.execute(exec)),
+            WastDirective::AssertSuspension { .. } => {
                 Err(format!("`{}` is not supported yet", keyword(directive)))
             }
             WastDirective::Thread(thread) => self.thread(thread, line),

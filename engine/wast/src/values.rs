@@ -35,6 +35,7 @@ fn heap_type(heap: &HeapType<'_>) -> Option<precompile::HeapType> {
             AbstractHeapType::Extern | AbstractHeapType::NoExtern => {
                 Some(precompile::HeapType::Extern)
             }
+            AbstractHeapType::Exn | AbstractHeapType::NoExn => Some(precompile::HeapType::Exn),
             _ => None,
         },
         // The null of a function's type is that of all of them.
@@ -76,12 +77,18 @@ fn matches(found: &Val, expected: &WastRetCore<'_>, store: &Store<()>) -> bool {
         (Val::V128(x), WastRetCore::V128(want)) => v128_matches(x.as_u128(), want),
         // Which one it is by its index, nobody outside of the module can tell.
         (Val::FuncRef(x), WastRetCore::RefFunc(_)) => x.is_some(),
-        (Val::FuncRef(None) | Val::ExternRef(None), WastRetCore::RefNull(None)) => true,
+        (
+            Val::FuncRef(None) | Val::ExternRef(None) | Val::ExnRef(None),
+            WastRetCore::RefNull(None),
+        ) => true,
         (Val::FuncRef(None), WastRetCore::RefNull(Some(heap))) => {
             heap_type(heap) == Some(precompile::HeapType::Func)
         }
         (Val::ExternRef(None), WastRetCore::RefNull(Some(heap))) => {
             heap_type(heap) == Some(precompile::HeapType::Extern)
+        }
+        (Val::ExnRef(None), WastRetCore::RefNull(Some(heap))) => {
+            heap_type(heap) == Some(precompile::HeapType::Exn)
         }
         (Val::ExternRef(Some(_)), WastRetCore::RefExtern(None)) => true,
         (found @ Val::ExternRef(Some(_)), WastRetCore::RefExtern(Some(want))) => {

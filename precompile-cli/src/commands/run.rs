@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Run) -> ExitCode {
     }
     report::error(Some(file), explain(&error, file));
     ExitCode::from(match error.kind() {
-        ErrorKind::Trap => TRAP,
+        ErrorKind::Trap | ErrorKind::Exception => TRAP,
         ErrorKind::Miss => MISS,
         _ => OURS,
     })

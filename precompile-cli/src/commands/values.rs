@@ -75,9 +75,10 @@ pub(crate) fn show(value: &Val) -> String {
         Val::F32(bits) => float(f32::from_bits(*bits).is_nan(), f32::from_bits(*bits)),
         Val::F64(bits) => float(f64::from_bits(*bits).is_nan(), f64::from_bits(*bits)),
         Val::V128(x) => format!("{:#034x}", x.as_u128()),
-        Val::FuncRef(None) | Val::ExternRef(None) => "null".to_string(),
+        Val::FuncRef(None) | Val::ExternRef(None) | Val::ExnRef(None) => "null".to_string(),
         Val::FuncRef(Some(_)) => "funcref".to_string(),
         Val::ExternRef(Some(_)) => "externref".to_string(),
+        Val::ExnRef(Some(_)) => "exnref".to_string(),
         _ => "?".to_string(),
     }
 }

@@ -1,6 +1,6 @@
 //! Calls: of functions, through tables, and of builtins.
 
-use super::{Translator, control, metering, table};
+use super::{Translator, control, exception, metering, table};
 use crate::Trap;
 use crate::abi::builtins::{Builtin, for_each_builtin};
 use crate::abi::vmctx::{PTR, fixed, func_import, func_ref};
@@ -115,18 +115,26 @@ fn call(t: &mut Translator<'_, '_>, sig: SigIndex, callee: Callee, vmctx: ir::Va
         control::stop(t);
         return;
     }
-    let call = match callee {
-        Callee::Defined(func) => t.builder.ins().call(func, &args),
-        Callee::Code(code) => {
-            let signature = signature(t, sig);
-            t.builder.ins().call_indirect(signature, code, &args)
-        }
-    };
+    let signature = signature(t, sig);
+    if let Some(guard) = exception::guard(t, signature) {
+        match callee {
+            Callee::Defined(func) => t.builder.ins().try_call(func, &args, guard.table),
+            Callee::Code(code) => t.builder.ins().try_call_indirect(code, &args, guard.table),
+        };
+        let results = guard.go_on(t);
+        t.stack.extend(results);
+    } else {
+        let call = match callee {
+            Callee::Defined(func) => t.builder.ins().call(func, &args),
+            Callee::Code(code) => t.builder.ins().call_indirect(signature, code, &args),
+        };
+        t.stack.extend_from_slice(t.builder.func.dfg.inst_results(call));
+    }
     metering::reload(t);
-    let results = t.stack.len();
-    t.stack.extend_from_slice(t.builder.func.dfg.inst_results(call));
-    for (i, ty) in t.env.info.signatures.get(sig).results.iter().enumerate() {
-        t.declare(t.stack[results + i], *ty);
+    let results = t.env.info.signatures.get(sig).results.iter();
+    let first = t.stack.len() - results.len();
+    for (i, ty) in results.enumerate() {
+        t.declare(t.stack[first + i], *ty);
     }
 }
 
@@ -179,17 +187,7 @@ pub(crate) fn walking_builtin(
     builtin: Builtin,
     args: &[ir::Value],
 ) -> Option<ir::Value> {
-    let callee = match t.walks.get(&builtin) {
-        Some(known) => *known,
-        None => {
-            let signature = builtin_signature(t.env.isa, builtin);
-            let signature = signature.expect("walking builtins have a trampoline");
-            let signature = t.builder.import_signature(signature);
-            let imported = import(t, NAME_BUILTIN, builtin as u32, signature);
-            t.walks.insert(builtin, imported);
-            imported
-        }
-    };
+    let callee = walk(t, builtin);
     // Whether an element is asked for depends on who looked at it before, and nobody sees it.
     let seen = builtin != Builtin::table_get_lazy && builtin != Builtin::epoch_passed;
     if seen {
@@ -203,6 +201,36 @@ pub(crate) fn walking_builtin(
         metering::reload(t);
     }
     t.builder.func.dfg.inst_results(call).first().copied()
+}
+
+/// Calls a builtin that throws, and does not come back. What follows cannot be reached.
+pub(super) fn throwing_builtin(t: &mut Translator<'_, '_>, builtin: Builtin, args: &[ir::Value]) {
+    let callee = walk(t, builtin);
+    metering::spill(t);
+    let mut all = vec![t.vmctx];
+    all.extend_from_slice(args);
+    let signature = t.builder.func.dfg.ext_funcs[callee].signature;
+    if let Some(guard) = exception::guard(t, signature) {
+        t.builder.ins().try_call(callee, &all, guard.table);
+        guard.go_on(t);
+    } else {
+        t.builder.ins().call(callee, &all);
+    }
+    t.builder.ins().trap(trap_code(Trap::UnreachableCodeReached));
+    control::stop(t);
+}
+
+/// The trampoline of a walking builtin.
+fn walk(t: &mut Translator<'_, '_>, builtin: Builtin) -> ir::FuncRef {
+    if let Some(known) = t.walks.get(&builtin) {
+        return *known;
+    }
+    let signature = builtin_signature(t.env.isa, builtin);
+    let signature = signature.expect("walking builtins have a trampoline");
+    let signature = t.builder.import_signature(signature);
+    let imported = import(t, NAME_BUILTIN, builtin as u32, signature);
+    t.walks.insert(builtin, imported);
+    imported
 }
 
 /// Calls a builtin that neither walks the stack nor traps.

@@ -4,7 +4,7 @@
 //! blocks of a module end by falling through, and many are never left otherwise. Frames live in a
 //! vector, so that nesting costs no stack of ours.
 
-use super::{Translator, metering};
+use super::{Translator, exception, metering};
 use crate::Trap;
 use crate::compile::function::trap_code;
 use crate::compile::isa::value_type;
@@ -51,8 +51,10 @@ struct Frame {
     edge: PackedOption<ir::Block>,
 }
 
-enum Kind {
+pub(super) enum Kind {
     Block,
+    /// The block of a `try_table`.
+    Try(exception::Outer),
     Loop {
         header: ir::Block,
     },
@@ -66,7 +68,7 @@ enum Kind {
 }
 
 #[derive(Clone, Copy)]
-enum Type {
+pub(super) enum Type {
     Empty,
     /// One result, and whether it is a handle into the store's heap.
     Result(ir::Type, bool),
@@ -74,7 +76,7 @@ enum Type {
 }
 
 impl Type {
-    fn params(self, t: &Translator<'_, '_>) -> usize {
+    pub(super) fn params(self, t: &Translator<'_, '_>) -> usize {
         match self {
             Type::Empty | Type::Result(..) => 0,
             Type::Function(sig) => t.env.info.signatures.get(sig).params.len(),
@@ -101,7 +103,7 @@ pub(super) fn enter_function(t: &mut Translator<'_, '_>) {
     push_frame(t, Kind::Block, ty, 0);
 }
 
-fn push_frame(t: &mut Translator<'_, '_>, kind: Kind, ty: Type, height: usize) {
+pub(super) fn push_frame(t: &mut Translator<'_, '_>, kind: Kind, ty: Type, height: usize) {
     let (following, edge) = (None.into(), None.into());
     t.control.frames.push(Frame { kind, ty, height, following, edge });
 }
@@ -109,7 +111,9 @@ fn push_frame(t: &mut Translator<'_, '_>, kind: Kind, ty: Type, height: usize) {
 /// Follows `op` through code that cannot be reached.
 pub(super) fn unreachable(t: &mut Translator<'_, '_>, op: &Op<'_>) {
     match op {
-        Op::Block { .. } | Op::Loop { .. } | Op::If { .. } => t.control.skipped += 1,
+        Op::Block { .. } | Op::Loop { .. } | Op::If { .. } | Op::TryTable { .. } => {
+            t.control.skipped += 1;
+        }
         Op::End if t.control.skipped > 0 => t.control.skipped -= 1,
         Op::End => end(t),
         Op::Else if t.control.skipped == 0 => otherwise(t),
@@ -174,7 +178,7 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>, offset: u64) ->
     Ok(true)
 }
 
-fn block_type(t: &Translator<'_, '_>, ty: BlockType, offset: u64) -> Result<Type> {
+pub(super) fn block_type(t: &Translator<'_, '_>, ty: BlockType, offset: u64) -> Result<Type> {
     match ty {
         BlockType::Empty => Ok(Type::Empty),
         BlockType::Type(ty) => match super::clif_type(ty) {
@@ -240,6 +244,7 @@ fn end(t: &mut Translator<'_, '_>) {
     let frame = t.control.frames.last_mut().expect("validated: `end` closes a block");
     match std::mem::replace(&mut frame.kind, Kind::Else) {
         Kind::Block | Kind::Else => {}
+        Kind::Try(outer) => exception::leave(t, outer),
         Kind::Loop { header } => t.builder.seal_block(header),
         Kind::If { otherwise, params } => empty_else(t, otherwise, params),
     }
@@ -338,7 +343,7 @@ fn jump_label(t: &mut Translator<'_, '_>, depth: u32) {
     jump(t, block, count);
 }
 
-fn branch(t: &mut Translator<'_, '_>, depth: u32) {
+pub(super) fn branch(t: &mut Translator<'_, '_>, depth: u32) {
     if t.control.frame(depth) == 0 {
         return_(t);
     } else {

@@ -40,6 +40,7 @@ fn cost(op: &Op<'_>) -> i64 {
         | Op::Drop
         | Op::Block { .. }
         | Op::Loop { .. }
+        | Op::TryTable { .. }
         | Op::Else
         | Op::End
         | Op::Return

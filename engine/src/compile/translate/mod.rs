@@ -7,6 +7,7 @@
 pub(crate) mod bulk;
 pub(crate) mod call;
 pub(crate) mod control;
+pub(crate) mod exception;
 pub(crate) mod memory;
 pub(crate) mod metering;
 pub(crate) mod numeric;
@@ -45,6 +46,7 @@ pub(crate) struct Translator<'a, 'f> {
     pub(crate) vmctx: ir::Value,
     pub(crate) flags: Flags,
     control: control::Control,
+    handlers: exception::Handlers,
     meter: metering::Meter,
     // What was declared in this function so far. Never iterated, so that the order of hashing
     // does not show.
@@ -72,6 +74,9 @@ pub(crate) struct Flags {
     pub(crate) table: MemFlagsData,
     /// Linear memory. Traps as an access out of bounds.
     pub(crate) memory: MemFlagsData,
+    /// What a thrown exception brings along. Not to be moved: where it lies is known right after
+    /// the landing only.
+    pub(crate) payload: MemFlagsData,
     /// The fields of a function reference, which never change once there is a pointer to it. Not
     /// to be moved, since before that they do.
     pub(crate) func_ref: MemFlagsData,
@@ -104,13 +109,15 @@ impl Flags {
             memory: little
                 .with_trap_code(Some(trap_code(Trap::MemoryOutOfBounds)))
                 .with_alias_region(memory),
+            payload: trusted,
             func_ref: trusted.with_readonly(),
             kept,
         }
     }
 }
 
-/// Translates `body`, the body of `func`, into the function of `builder`, and validates it.
+/// Translates `body`, the body of `func`, into the function of `builder`, and validates it. The
+/// lists are what its calls name by index as what they can go on in.
 ///
 /// # Errors
 /// If the body is invalid, uses something unsupported, or exceeds a limit.
@@ -120,7 +127,7 @@ pub(crate) fn body(
     func: FuncIndex,
     body: &FunctionBody<'_>,
     validator: &mut FuncValidator<ValidatorResources>,
-) -> Result<()> {
+) -> Result<Vec<exception::TagList>> {
     // With the last offset all of them fit.
     source_bits(body.range().end)?;
     let mut reader = body.get_binary_reader();
@@ -144,6 +151,7 @@ pub(crate) fn body(
         vmctx,
         flags,
         control: control::Control::default(),
+        handlers: exception::Handlers::default(),
         meter: metering::Meter::default(),
         signatures: HashMap::new(),
         functions: HashMap::new(),
@@ -155,7 +163,8 @@ pub(crate) fn body(
     metering::enter_function(&mut t);
 
     // Blocks and loops with many parameters, or with many locals in use, make values without end
-    // from few bytes, and Cranelift's work grows by more than their number.
+    // from few bytes, and Cranelift's work grows by more than their number. So do blocks with
+    // handlers in each other, every one of which has those of all around it.
     let bytes = body.range().end.saturating_sub(body.range().start) as usize;
     let most_values = 200_000 + 64 * bytes;
     let mut operators = OperatorsReader::new(reader);
@@ -164,14 +173,15 @@ pub(crate) fn body(
         validator.op(offset, &op).map_err(invalid)?;
         t.builder.set_srcloc(ir::SourceLoc::new(offset as u32));
         operator(&mut t, &op, offset)?;
-        if t.builder.func.dfg.num_values() > most_values {
-            let message = "the function is too complex: it makes far more values than it has bytes";
+        if t.builder.func.dfg.num_values() + t.handlers.entries() > most_values {
+            let message = "the function is too complex: \
+                           it makes far more values and handlers than it has bytes";
             return Err(Error::module(ErrorKind::Limit, offset, message));
         }
     }
     operators.finish().map_err(invalid)?;
     t.builder.finalize(env.isa.frontend_config());
-    Ok(())
+    Ok(t.handlers.into_lists())
 }
 
 /// The variables of a function: one a local, parameters first, numbered as in wasm.
@@ -227,6 +237,7 @@ pub(crate) fn operator(t: &mut Translator<'_, '_>, op: &Operator<'_>, offset: u6
         || numeric::translate(t, op)?
         || memory::translate(t, op)
         || control::translate(t, op, offset)?
+        || exception::translate(t, op, offset)?
         || call::translate(t, op)
         || reference::translate(t, op)
         || table::translate(t, op)

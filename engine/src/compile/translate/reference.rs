@@ -63,7 +63,9 @@ fn select(t: &mut Translator<'_, '_>) -> ir::Value {
 /// Whether references to `heap` are handles into the store's heap.
 pub(super) fn in_heap(heap: HeapType) -> bool {
     match heap {
-        HeapType::Abstract { ty, .. } => ty == AbstractHeapType::Extern,
+        HeapType::Abstract { ty, .. } => {
+            matches!(ty, AbstractHeapType::Extern | AbstractHeapType::Exn | AbstractHeapType::NoExn)
+        }
         // Of functions, as below.
         _ => false,
     }
@@ -76,7 +78,9 @@ pub(super) fn clif_type(heap: HeapType) -> Option<ir::Type> {
             // A pointer to a func_ref.
             AbstractHeapType::Func => Some(types::I64),
             // A handle into the store's heap.
-            AbstractHeapType::Extern => Some(types::I32),
+            AbstractHeapType::Extern | AbstractHeapType::Exn | AbstractHeapType::NoExn => {
+                Some(types::I32)
+            }
             _ => None,
         },
         // Validated: without garbage collection, all types are of functions.

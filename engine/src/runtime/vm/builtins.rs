@@ -1,12 +1,14 @@
 //! The functions that compiled code calls in the runtime; `abi/builtins.rs` has the table.
 
 use super::call::in_store;
-use super::entry;
+use super::entry::{self, Raise};
 use super::host::execution_of;
 use super::instance::FuncRef;
-use super::vmctx::VmCtx;
+use super::vmctx::{ValRaw, VmCtx};
+use crate::Trap;
 use crate::abi::builtins::{RAISE_PTR, RAISE_SIZE, for_each_builtin};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::runtime::heap::Handle;
 use crate::runtime::store::StoreOpaque;
 
 type Vm = *mut VmCtx;
@@ -232,6 +234,20 @@ fn elem_drop(store: &mut StoreOpaque, instance: usize, element: u32) -> Result<(
 
 fn ref_func(store: &mut StoreOpaque, instance: usize, func: u32) -> Result<u64> {
     store.func_ref(instance, func).map(|func| FuncRef::to_raw(Some(func)))
+}
+
+fn throw(store: &mut StoreOpaque, instance: usize, tag: u32, values: u64) -> Result<(), Raise> {
+    let tag = store.instances[instance].tags[tag as usize];
+    let count = store.tags[tag].func_type().params().len();
+    let values = values as usize as *const ValRaw;
+    // SAFETY: code put as many values there, aligned as they are in trampolines.
+    let values = unsafe { std::slice::from_raw_parts(values, count) };
+    Err(store.throw_new(tag, values.into()))
+}
+
+fn throw_ref(store: &mut StoreOpaque, _: usize, exception: u32) -> Result<(), Raise> {
+    let exception = Handle::from_raw(exception).ok_or(Error::from(Trap::NullReference))?;
+    Err(store.throw_again(exception))
 }
 
 fn epoch_passed(store: &mut StoreOpaque, _: usize) -> Result<()> {

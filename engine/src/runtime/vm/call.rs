@@ -5,7 +5,7 @@
 //! waits in [`StoreOpaque::call`] and touches nothing until they are back. Nested calls put a
 //! pointer made from their own borrow there, and put back what they found.
 
-use super::entry::{self, Execution, ExecutionBox};
+use super::entry::{self, Execution, ExecutionBox, Raise};
 use super::host::execution_of;
 use super::instance::FuncRef;
 use super::unwind::Backtrace;
@@ -84,7 +84,8 @@ impl StoreOpaque {
         // SAFETY: as above.
         unsafe { (*execution).owner = outer };
         result.map_err(|unwound| {
-            unwound.into_error(|backtrace: Backtrace| WasmBacktrace::new(&backtrace))
+            let context = |backtrace: Backtrace| WasmBacktrace::new(&backtrace);
+            unwound.into_error(|thrown| self.uncaught(thrown), context)
         })
     }
 
@@ -119,13 +120,14 @@ unsafe fn call_host(func: FuncRef, caller: *mut VmCtx, values: &mut [ValRaw]) ->
     unsafe { call(func_ref.vmctx.cast(), caller, values.as_mut_ptr(), values.len()) }
 }
 
-/// Runs a builtin for the instance of `vmctx`; `None` if its error or panic is pending now.
+/// Runs a builtin for the instance of `vmctx`; `None` if what it stopped for is pending now. Wasm
+/// does not catch the errors of limiters and deadlines, even if they are exceptions of the host's.
 ///
 /// # Safety
 /// `vmctx` is an instance's, whose code called the builtin through its trampoline.
-pub(crate) unsafe fn in_store<R>(
+pub(crate) unsafe fn in_store<R, E: Into<Raise>>(
     vmctx: *mut VmCtx,
-    builtin: impl FnOnce(&mut StoreOpaque, usize) -> Result<R>,
+    builtin: impl FnOnce(&mut StoreOpaque, usize) -> Result<R, E>,
 ) -> Option<R> {
     // SAFETY: the caller's promise.
     let execution: *mut Execution = unsafe { execution_of(vmctx) };
@@ -137,7 +139,7 @@ pub(crate) unsafe fn in_store<R>(
     let run = || {
         // SAFETY: wasm of this store is running, so `owner` was made from the borrow that waits.
         let store = unsafe { &mut *owner };
-        result = Some(builtin(store, instance)?);
+        result = Some(builtin(store, instance).map_err(Into::into)?);
         Ok(())
     };
     // SAFETY: wasm was left by the builtin's trampoline.

@@ -5,7 +5,8 @@
 //! the reason into the [`Execution`] and goes to that landing pad: the signal handler by changing
 //! the registers that it returns to, the builtin `raise` by a jump. No frame in between has
 //! anything to drop: host functions have returned to their trampoline by then, and their panics
-//! were caught there.
+//! were caught there. An exception takes the same way, but goes on at the first landing pad of
+//! wasm's own that it meets, and at the entry's if there is none.
 //!
 //! Activations nest: a host function that wasm called may enter wasm again, of the same store or
 //! of another one. [`enter`] keeps what it has to restore in its own frame, and links the frames
@@ -16,6 +17,7 @@ use super::unwind::{Backtrace, Segment, Trace};
 use super::vmctx::{EntryFn, ValRaw, VmCtx, VmFuncRef, VmStore};
 use super::{arch, sys};
 use crate::runtime::backtrace::WasmBacktrace;
+use crate::runtime::heap::Handle;
 use crate::{Error, ErrorKind, Result, Trap};
 use std::any::Any;
 use std::cell::Cell;
@@ -36,7 +38,26 @@ const STOPPED: usize = usize::MAX;
 pub(crate) enum Raise {
     Trap(Trap),
     Error(Error),
+    Exception(Thrown),
     Panic(Box<dyn Any + Send>),
+}
+
+/// An exception that looks for a handler.
+pub(crate) struct Thrown {
+    pub(crate) exception: Handle,
+    /// Its tag's number in the store.
+    pub(crate) tag: u64,
+    /// Its values, which lie there as long as it is alive: nobody collects before a landing pad
+    /// has loaded them.
+    pub(crate) values: *const ValRaw,
+    /// What it was on its way through the host, with the context that it got there.
+    pub(crate) error: Option<Error>,
+}
+
+impl From<Error> for Raise {
+    fn from(error: Error) -> Raise {
+        Raise::Error(error)
+    }
 }
 
 /// What [`enter`] fails with.
@@ -50,15 +71,22 @@ impl Unwound {
     /// The trap or error, with what `context` makes of the backtrace. An error that has such a
     /// context already, because it came through wasm before, gets no second one.
     ///
+    /// An exception becomes the error that `uncaught` makes of it.
+    ///
     /// # Panics
     /// If this is a panic: goes on with it.
-    pub(crate) fn into_error<C>(self, context: impl FnOnce(Backtrace) -> C) -> Error
+    pub(crate) fn into_error<C>(
+        self,
+        uncaught: impl FnOnce(Thrown) -> Error,
+        context: impl FnOnce(Backtrace) -> C,
+    ) -> Error
     where
         C: std::fmt::Display + std::fmt::Debug + Send + Sync + 'static,
     {
         let error = match self.raise {
             Raise::Trap(trap) => Error::from(trap),
             Raise::Error(error) => error,
+            Raise::Exception(thrown) => uncaught(thrown),
             Raise::Panic(payload) => resume_unwind(payload),
         };
         match self.backtrace {
@@ -305,7 +333,7 @@ fn unwound(exec: *mut Execution, raise: Raise) -> Unwound {
     // SAFETY: only `enter` calls this, with its own execution.
     let trace = &unsafe { look(exec) }.trace;
     let backtrace = match raise {
-        Raise::Trap(_) | Raise::Error(_) => Some(Backtrace::new(trace)),
+        Raise::Trap(_) | Raise::Error(_) | Raise::Exception(_) => Some(Backtrace::new(trace)),
         Raise::Panic(_) => None,
     };
     Unwound { raise, backtrace }
@@ -317,21 +345,15 @@ fn unwound(exec: *mut Execution, raise: Raise) -> Unwound {
 /// # Safety
 /// `exec` is alive and this thread's, and wasm of it was left by a trampoline on record.
 pub(crate) unsafe fn set_pending(exec: *mut Execution, raise: Raise) {
-    let traced = match &raise {
-        Raise::Trap(_) => false,
-        Raise::Error(error) => error.is::<WasmBacktrace>(),
-        Raise::Panic(_) => true,
-    };
-    if traced {
-        // What comes from an inner activation keeps the backtrace of there. A walk for each that it
-        // comes through would take a time that is the square of their number.
-        // SAFETY: as the caller says; the reference ends here.
-        unsafe { look(exec) }.trace.restart(None);
-    } else {
+    match &raise {
         // SAFETY: as the caller says.
-        unsafe { trace_wasm(exec, None) };
+        Raise::Trap(_) => unsafe { trace_raised(exec, false) },
+        // SAFETY: as the caller says.
+        Raise::Error(error) => unsafe { trace_raised(exec, is_traced(error)) },
+        // Most are caught, and nobody asks where they came from.
+        Raise::Exception(_) | Raise::Panic(_) => {}
     }
-    // SAFETY: as above.
+    // SAFETY: as the caller says.
     unsafe { look(exec) }.pending = Some(raise);
 }
 
@@ -358,7 +380,8 @@ pub(crate) unsafe fn capture_backtrace(exec: *mut Execution) -> Backtrace {
     Backtrace::new(&unsafe { look(exec) }.trace)
 }
 
-/// Stops the innermost activation for the reason that is pending.
+/// Stops the innermost activation for the reason that is pending, or has it go on where an
+/// exception is caught.
 ///
 /// # Safety
 /// `exec` is alive and this thread's; the innermost activation on this thread is its own, and all
@@ -366,12 +389,51 @@ pub(crate) unsafe fn capture_backtrace(exec: *mut Execution) -> Backtrace {
 /// pending.
 pub(crate) unsafe fn raise(exec: *mut Execution) -> ! {
     // SAFETY: as the caller says.
-    let Marks { entry_fp, entry_sp, entry_handler, .. } = unsafe { marks(exec).read() };
-    if entry_handler == 0 {
+    let marks = unsafe { marks(exec).read() };
+    if marks.entry_handler == 0 {
         sys::die(&[b"precompile: nothing to return to from wasm\n"]);
     }
+    // SAFETY: as the caller says; used up to the jump only.
+    let own = unsafe { look(exec) };
+    if let Some(Raise::Exception(thrown)) = &own.pending {
+        let exception = Handle::to_raw(Some(thrown.exception)) as usize;
+        let values = thrown.values.addr();
+        let segment = Segment { low: marks.exit_fp, fp: marks.exit_fp, entry_fp: marks.entry_fp };
+        // SAFETY: as the caller says, wasm was left by a trampoline on record.
+        if let Some((pad, clause)) = unsafe { segment.find_handler(thrown.tag) } {
+            own.pending = None;
+            let payload = [clause << 32 | exception, values];
+            // SAFETY: a landing pad of a frame that is on the stack, below the entry's; the frames
+            // below it have nothing to drop, as the caller says.
+            unsafe { arch::resume(pad.fp, pad.sp, pad.pc, payload) }
+        }
+        let traced = thrown.error.as_ref().is_some_and(is_traced);
+        // SAFETY: as the caller says; the reference above is used no more.
+        unsafe { trace_raised(exec, traced) };
+    }
     // SAFETY: as the caller says, and the entry trampoline wrote these three.
-    unsafe { arch::resume(entry_fp, entry_sp, entry_handler) }
+    unsafe { arch::resume(marks.entry_fp, marks.entry_sp, marks.entry_handler, [0; 2]) }
+}
+
+/// Whether `error` comes from an inner activation, and knows where that was.
+fn is_traced(error: &Error) -> bool {
+    error.is::<WasmBacktrace>()
+}
+
+/// Records where wasm is that something stops, unless that is `traced` already.
+///
+/// # Safety
+/// As for [`set_pending`].
+unsafe fn trace_raised(exec: *mut Execution, traced: bool) {
+    if traced {
+        // What comes from an inner activation keeps the backtrace of there. A walk for each that it
+        // comes through would take a time that is the square of their number.
+        // SAFETY: as the caller says; the reference ends here.
+        unsafe { look(exec) }.trace.restart(None);
+    } else {
+        // SAFETY: as the caller says.
+        unsafe { trace_wasm(exec, None) };
+    }
 }
 
 /// Runs what a host function does, and gives what its trampoline expects: 1, or 0 with the error
@@ -379,7 +441,10 @@ pub(crate) unsafe fn raise(exec: *mut Execution) -> ! {
 ///
 /// # Safety
 /// As for [`set_pending`].
-pub(crate) unsafe fn catch_host(exec: *mut Execution, f: impl FnOnce() -> Result<()>) -> u32 {
+pub(crate) unsafe fn catch_host(
+    exec: *mut Execution,
+    f: impl FnOnce() -> Result<(), Raise>,
+) -> u32 {
     // A panic ends at the next `enter`, which goes on with it: nobody sees broken state that
     // would not have seen it otherwise.
     let result = catch_unwind(AssertUnwindSafe(f));
@@ -391,7 +456,7 @@ pub(crate) unsafe fn catch_host(exec: *mut Execution, f: impl FnOnce() -> Result
     }
     let raise = match result {
         Ok(Ok(())) => return 1,
-        Ok(Err(error)) => Raise::Error(error),
+        Ok(Err(raise)) => raise,
         Err(payload) => Raise::Panic(payload),
     };
     // SAFETY: as the caller says.

@@ -78,7 +78,11 @@ unsafe extern "C" fn shim<T: 'static>(
         let store = unsafe { &mut *owner(execution).cast::<StoreInner<T>>() };
         // SAFETY: `caller` is a vmctx.
         let instance = unsafe { (*caller).instance } as usize;
-        call(Caller::new(StoreContextMut::new(store), instance), values)
+        let called = call(Caller::new(StoreContextMut::new(store), instance), values);
+        called.map_err(|error| {
+            // SAFETY: as above: that borrow has ended.
+            unsafe { &mut *owner(execution) }.raise_of(error)
+        })
     };
     // SAFETY: as in `run`, before and after it.
     let scope = unsafe { (*owner(execution)).roots.enter() };

@@ -244,6 +244,16 @@ impl VmInstance {
         unsafe { self.slot(self.layout.imported_global(index)).write(cell.0) }
     }
 
+    pub(crate) fn set_tag_import(&self, index: u32, number: u64) {
+        // SAFETY: a slot of the layout, aligned to 8; one thread uses the store.
+        unsafe { self.slot(self.layout.imported_tag(index)).write(number) }
+    }
+
+    pub(crate) fn set_tag(&self, index: u32, number: u64) {
+        // SAFETY: a slot of the layout, aligned to 8; one thread uses the store.
+        unsafe { self.slot(self.layout.defined_tag(index)).write(number) }
+    }
+
     pub(crate) fn defined_global(&self, index: u32) -> GlobalCell {
         GlobalCell(self.slot(self.layout.defined_global(index)))
     }

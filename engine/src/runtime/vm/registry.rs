@@ -10,7 +10,8 @@
 //! they do without calling anything: memory is taken and given back before and after.
 
 use crate::Trap;
-use crate::artifact::records::Le32;
+use crate::artifact::handlers;
+use crate::artifact::records::{Le32, TryCall};
 use crate::artifact::sites::{self, Site};
 use crate::runtime::code::CodeMapping;
 use std::cell::Cell;
@@ -36,6 +37,8 @@ pub(crate) struct Places {
     pub(crate) func_starts: Range<usize>,
     pub(crate) site_starts: Range<usize>,
     pub(crate) sites: Range<usize>,
+    pub(crate) try_calls: Range<usize>,
+    pub(crate) handler_tags: Range<usize>,
 }
 
 struct Entry {
@@ -112,6 +115,15 @@ impl Tables<'_> {
     fn words(&self, range: &Range<usize>) -> Option<&[Le32]> {
         <[Le32]>::ref_from_bytes(self.bytes.get(range.clone())?).ok()
     }
+
+    /// The record of the call that returns to `offset` of the text, and the tags that it catches;
+    /// `None` where it catches nothing.
+    fn handlers(&self, offset: usize) -> Option<(&TryCall, &[Le32])> {
+        let calls = self.bytes.get(self.places.try_calls.clone())?;
+        let calls = <[TryCall]>::ref_from_bytes(calls).ok()?;
+        let tags = self.words(&self.places.handler_tags)?;
+        handlers::find(calls, tags, u32::try_from(offset).ok()?)
+    }
 }
 
 /// What the signal handler may see of an entry.
@@ -128,6 +140,37 @@ impl Code<'_> {
     pub(crate) fn trap(&self, pc: usize) -> Option<Trap> {
         let offset = pc.checked_sub(self.base)?.checked_sub(self.tables.places.text.start)?;
         Some(self.tables.trap(offset)?.1)
+    }
+
+    /// What the call that returns to `pc` catches, and how; as in `artifact/handlers.rs`.
+    pub(crate) fn handlers(&self, pc: usize) -> Option<(&TryCall, &[Le32])> {
+        let offset = pc.checked_sub(self.base)?.checked_sub(self.tables.places.text.start)?;
+        self.tables.handlers(offset)
+    }
+
+    /// The address of `offset` in the text, if it is inside.
+    pub(crate) fn text_address(&self, offset: u32) -> Option<usize> {
+        let text = &self.tables.places.text;
+        let at = text.start.checked_add(offset as usize).filter(|at| text.contains(at))?;
+        Some(self.base + at)
+    }
+}
+
+/// All code that there is, while nobody adds or removes any.
+pub(crate) struct Codes<'a>(&'a [Entry]);
+
+impl Codes<'_> {
+    /// The code that `address` is in.
+    pub(crate) fn at(&self, address: usize) -> Option<Code<'_>> {
+        let entry = entry_at(self.0, address)?;
+        let base = std::ptr::with_exposed_provenance::<u8>(entry.base);
+        // SAFETY: the mapping is readable for `len` bytes (checked when it was made), and cannot
+        // be gone: its `Drop` removes the entry first, and waits for the lock that is held.
+        let bytes = unsafe { std::slice::from_raw_parts(base, entry.len) };
+        let code = entry.code.as_ptr();
+        // SAFETY: the `CodeMapping` itself is still there for the same reason.
+        let name = unsafe { (*code).name() };
+        Some(Code { base: entry.base, tables: Tables { bytes, places: &entry.places }, name })
     }
 }
 
@@ -183,24 +226,18 @@ pub(crate) fn find(pc: usize) -> Option<Arc<CodeMapping>> {
     })
 }
 
+/// Calls `f` with all code, in which it looks for what it needs: nothing that locks again.
+pub(crate) fn reading<R>(f: impl FnOnce(&Codes<'_>) -> R) -> R {
+    busy(|| f(&Codes(&CODE.read().unwrap_or_else(PoisonError::into_inner))))
+}
+
 /// Calls `f` with the code of the mapping that `address` is in. For the signal handler: neither
 /// allocates nor panics, and is `None` where the thread was interrupted in this file.
 pub(crate) fn with_code_at<R>(address: usize, f: impl FnOnce(&Code<'_>) -> R) -> Option<R> {
     if BUSY.get() {
         return None;
     }
-    busy(|| {
-        let map = CODE.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = entry_at(&map, address)?;
-        let base = std::ptr::with_exposed_provenance::<u8>(entry.base);
-        // SAFETY: the mapping is readable for `len` bytes (checked when it was made), and cannot
-        // be gone: its `Drop` removes the entry first, and waits for this lock.
-        let bytes = unsafe { std::slice::from_raw_parts(base, entry.len) };
-        let code = entry.code.as_ptr();
-        // SAFETY: the `CodeMapping` itself is still there for the same reason.
-        let name = unsafe { (*code).name() };
-        Some(f(&Code { base: entry.base, tables: Tables { bytes, places: &entry.places }, name }))
-    })
+    reading(|codes| Some(f(&codes.at(address)?)))
 }
 
 fn entry_at(map: &[Entry], address: usize) -> Option<&Entry> {

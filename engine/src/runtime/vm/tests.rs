@@ -297,7 +297,7 @@ unsafe extern "C" fn call(
     // SAFETY: a vmctx made by `Instance::new`.
     let exec = unsafe { (*caller).instance }.cast();
     // SAFETY: called by the host trampoline.
-    unsafe { entry::catch_host(exec, host) }
+    unsafe { entry::catch_host(exec, || host().map_err(Raise::from)) }
 }
 
 unsafe extern "C" fn raise(vmctx: *mut VmCtx) -> ! {
@@ -309,6 +309,10 @@ unsafe extern "C" fn raise(vmctx: *mut VmCtx) -> ! {
 
 fn frames(backtrace: &super::unwind::Backtrace) -> Vec<(u32, Option<u32>)> {
     backtrace.frames().map(|frame| (frame.function, frame.wasm_offset)).collect()
+}
+
+fn never_thrown(_: entry::Thrown) -> Error {
+    panic!("nothing here throws")
 }
 
 fn none() -> [ValRaw; 2] {
@@ -387,9 +391,9 @@ fn recursion_is_a_trap_on_any_thread() {
 #[test]
 fn recursion_through_the_host_is_a_trap() {
     fn down(instance: &Instance) -> Result<(), Error> {
-        instance
-            .call_host(&mut (Box::new(|| down(instance)) as HostFn<'_>))
-            .map_err(|unwound| unwound.into_error(|backtrace| format!("{}", backtrace.omitted())))
+        instance.call_host(&mut (Box::new(|| down(instance)) as HostFn<'_>)).map_err(|unwound| {
+            unwound.into_error(never_thrown, |backtrace| format!("{}", backtrace.omitted()))
+        })
     }
     let instance = Instance::new(load());
     let error = down(&instance).unwrap_err();
@@ -405,14 +409,14 @@ fn errors_and_panics_of_the_host_come_out() {
     let unwound = instance.call_host(&mut (Box::new(|| Err(Error::msg("no"))) as HostFn<'_>));
     let unwound = unwound.unwrap_err();
     assert_eq!(frames(unwound.backtrace.as_ref().unwrap()), [(3, Some(f3))]);
-    let error = unwound.into_error(|_| "context");
+    let error = unwound.into_error(never_thrown, |_| "context");
     assert_eq!(format!("{error:#}"), "context: no");
 
     let unwound = instance.call_host(
         &mut (Box::new(|| -> crate::Result<()> { panic!("out of here") }) as HostFn<'_>),
     );
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        unwound.unwrap_err().into_error(|_| "context")
+        unwound.unwrap_err().into_error(never_thrown, |_| "context")
     }));
     assert_eq!(result.unwrap_err().downcast_ref(), Some(&"out of here"));
     assert_eq!(instance.trap(0, &mut none()).0, Trap::UnreachableCodeReached);

@@ -56,12 +56,12 @@ pub(super) struct Fault {
     pub(super) sp: usize,
 }
 
-/// Where a thread goes on after a trap.
+/// Where a thread goes on after a trap, or after it has thrown.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Landing {
-    pub(super) fp: usize,
-    pub(super) sp: usize,
-    pub(super) pc: usize,
+pub(crate) struct Landing {
+    pub(crate) fp: usize,
+    pub(crate) sp: usize,
+    pub(crate) pc: usize,
 }
 
 /// Decides about a fault; `None` if it is not ours.

@@ -7,7 +7,10 @@
 //! return address, on x86-64 and on 64-bit Arm alike. A tail call replaces the frame of its
 //! caller, which is then not in the chain at all.
 
+use super::traps::Landing;
 use super::{arch, registry};
+use crate::artifact::NONE;
+use crate::artifact::records::Le32;
 use crate::runtime::code::CodeMapping;
 use std::ops::Range;
 use std::sync::Arc;
@@ -59,6 +62,40 @@ impl Segment {
             fp = caller;
             let return_address = arch::strip_return_address(return_address);
             ascends.then_some(Call { return_address, fp, low })
+        })
+    }
+
+    /// Where an exception goes on whose tag has that number, thrown from the innermost frame; and
+    /// the place of the clause that catches it among those which that code has.
+    ///
+    /// # Safety
+    /// As for [`calls`](Segment::calls); all frames are of code whose artifacts are registered, and their
+    /// tables are as they were written.
+    pub(crate) unsafe fn find_handler(self, tag: u64) -> Option<(Landing, usize)> {
+        registry::reading(|codes| {
+            // SAFETY: as the caller says.
+            let mut calls = unsafe { self.calls() };
+            calls.find_map(|Call { return_address, fp, low }| {
+                let code = codes.at(return_address)?;
+                let (record, tags) = code.handlers(return_address)?;
+                let sp = fp.checked_sub(record.frame_size.get() as usize)?;
+                let context = sp.checked_add(record.context.get() as usize)?;
+                let inside = low <= sp && context.checked_add(size_of::<usize>())? <= fp;
+                if !inside || !context.is_multiple_of(align_of::<usize>()) {
+                    return None;
+                }
+                let context = std::ptr::with_exposed_provenance::<*const u8>(context);
+                // SAFETY: inside of a frame that the caller vouches for, and aligned. Code has put
+                // its vmctx there, as the table says.
+                let vmctx = unsafe { context.read() };
+                let catches = |place: &Le32| {
+                    let number = vmctx.wrapping_add(place.get() as usize).cast::<u64>();
+                    // SAFETY: the place of a tag's number in the vmctx, as the table says.
+                    place.get() == NONE || tag == unsafe { number.read() }
+                };
+                let clause = tags.iter().position(catches)?;
+                Some((Landing { fp, sp, pc: code.text_address(record.landing.get())? }, clause))
+            })
         })
     }
 }

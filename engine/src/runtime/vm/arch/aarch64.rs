@@ -2,24 +2,25 @@
 
 use std::arch::asm;
 
-/// Goes on at a landing pad, with a payload of zero.
+/// Goes on at a landing pad, with what it expects as payload.
 ///
 /// # Safety
-/// `pc` is the landing pad of an entry trampoline whose frame, at `fp` and `sp`, is still on this
-/// thread's stack; nothing that has to be dropped is in the frames above it.
-pub(crate) unsafe fn resume(fp: usize, sp: usize, pc: usize) -> ! {
+/// `pc` is a landing pad of a function or an entry trampoline whose frame, at `fp` and `sp`, is
+/// still on this thread's stack; nothing that has to be dropped is in the frames above it.
+pub(crate) unsafe fn resume(fp: usize, sp: usize, pc: usize, payload: [usize; 2]) -> ! {
     // SAFETY: as the caller says. All registers that Cranelift's convention for landing pads
-    // defines are set; the trampoline keeps nothing in the others.
+    // defines are set; the code there keeps nothing in the others.
     unsafe {
         asm!(
-            "mov sp, {sp}",
-            "mov x29, {fp}",
-            "br {pc}",
-            sp = in(reg) sp,
-            fp = in(reg) fp,
-            pc = in(reg) pc,
-            in("x0") 0,
-            in("x1") 0,
+            // Registers by name: one that is chosen may be `x29`.
+            "mov sp, x2",
+            "mov x29, x3",
+            "br x4",
+            in("x2") sp,
+            in("x3") fp,
+            in("x4") pc,
+            in("x0") payload[0],
+            in("x1") payload[1],
             options(noreturn),
         )
     }

@@ -4,7 +4,7 @@
 ///
 /// # Safety
 /// None.
-pub(crate) unsafe fn resume(_fp: usize, _sp: usize, _pc: usize) -> ! {
+pub(crate) unsafe fn resume(_fp: usize, _sp: usize, _pc: usize, _payload: [usize; 2]) -> ! {
     std::process::abort()
 }
 

@@ -1,0 +1,84 @@
+//! Which calls go on where when they throw.
+//!
+//! Two sections: `TryCalls` has a record for each call in a block with handlers, ascending by
+//! return address; `HandlerTags` lists of tags, in the order in which they are tried. Calls with
+//! the same list share it.
+//!
+//! ```text
+//!             0                4            8         12        16           20      24
+//!             +----------------+------------+---------+---------+------------+-------+
+//!  TryCalls   | return address | frame size | context | landing | first tag  | count |
+//!             +----------------+------------+---------+---------+------------+-------+
+//! ```
+//!
+//! Whoever throws knows return addresses and frame pointers from its walk. `frame pointer - frame
+//! size` is the stack pointer of that frame, at which its code goes on; the vmctx is at `stack
+//! pointer + context`. A tag stands here as the place in the vmctx where the instance has the
+//! tag's number in its store, so that two names of one tag are equal where they meet. The code at
+//! the landing is told which tag of the list it was.
+//!
+//! What is here is trusted as the text is, since it says where that goes on. That it is read
+//! inside of the file, and lands inside of the text, is checked.
+
+use super::records::{Le32, TryCall as Record};
+use std::sync::Arc;
+
+/// A call in a block with handlers, with places counted from the start of its function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct TryCall {
+    pub(crate) return_address: u32,
+    pub(crate) frame_size: u32,
+    pub(crate) context: u32,
+    pub(crate) landing: u32,
+    /// The tags that are caught; `None` catches all.
+    pub(crate) tags: Arc<[Option<u32>]>,
+}
+
+/// The record of the call that returns to `return_address`, and its tags, `NONE` for all.
+///
+/// `None` where there is none or the tables are damaged. Allocates nothing and cannot panic.
+#[allow(dead_code, reason = "not in every feature set")]
+pub(crate) fn find<'a>(
+    calls: &'a [Record],
+    tags: &'a [Le32],
+    return_address: u32,
+) -> Option<(&'a Record, &'a [Le32])> {
+    let at = calls.binary_search_by_key(&return_address, |call| call.return_address.get()).ok()?;
+    let call = calls.get(at)?;
+    let first = call.first_tag.get() as usize;
+    let end = first.checked_add(call.tag_count.get() as usize)?;
+    Some((call, tags.get(first..end)?))
+}
+
+#[cfg(all(test, feature = "compile", feature = "runtime"))]
+mod tests {
+    use super::*;
+    use crate::artifact::NONE;
+
+    #[test]
+    fn calls_are_found_with_their_tags() {
+        let call = |return_address: u32, first: u32, count: u32| Record {
+            return_address: return_address.into(),
+            frame_size: 32.into(),
+            context: 8.into(),
+            landing: 100.into(),
+            first_tag: first.into(),
+            tag_count: count.into(),
+        };
+        let tags: [Le32; 3] = [64.into(), NONE.into(), 72.into()];
+        let found = |calls: &[Record], address| {
+            let (_, tags) = find(calls, &tags, address)?;
+            Some(tags.iter().map(|tag| tag.get()).collect::<Vec<_>>())
+        };
+        let calls = [call(5, 0, 2), call(9, 1, 0), call(20, 2, 1)];
+        assert_eq!(found(&calls, 5), Some(vec![64, NONE]));
+        assert_eq!(found(&calls, 9), Some(vec![]));
+        assert_eq!(found(&calls, 20), Some(vec![72]));
+        assert_eq!(found(&calls, 6), None);
+        assert_eq!(found(&[], 5), None);
+        // Damage: lists that lie behind the table.
+        assert_eq!(found(&[call(5, 0, 4)], 5), None);
+        assert_eq!(found(&[call(5, 4, 0)], 5), None);
+        assert_eq!(found(&[call(5, u32::MAX, u32::MAX)], 5), None);
+    }
+}
