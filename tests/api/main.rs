@@ -8,6 +8,7 @@ mod child;
 mod endless;
 mod epochs;
 mod exceptions;
+mod exceptions_gc;
 mod exceptions_host;
 mod fuel;
 mod func_types;

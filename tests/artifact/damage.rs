@@ -13,6 +13,7 @@ const ALL: &str = r#"(module $all
     (import "host" "table" (table $imported 2 funcref))
     (import "host" "memory" (memory 1 10))
     (import "host" "global" (global $imported i32))
+    (import "host" "tag" (tag $foreign (param i32)))
     (import "host" "func" (func $again (param i32) (result i64)))
     (table $lazy (export "table") 20 30 funcref)
     (table $second 3 funcref)
@@ -23,6 +24,8 @@ const ALL: &str = r#"(module $all
     (global $copy (export "copy") i32 (global.get $imported))
     (global $sum i32 (i32.add (i32.const 4) (i32.mul (i32.const 2) (global.get $imported))))
     (global $null (mut externref) (ref.null extern))
+    (global $nothing (mut exnref) (ref.null exn))
+    (tag $tag (export "tag") (param i64 externref))
     (elem (table $lazy) (i32.const 3) func $one $two $host $one)
     (elem (table $lazy) (global.get $imported) func $two)
     (elem (table $second) (i32.const 0) funcref (ref.func $one) (ref.null func) (ref.func $again))
@@ -35,6 +38,13 @@ const ALL: &str = r#"(module $all
     (func $one (export "one") (param i32) (result i32)
         (i32.load (i32.div_u (i32.const 1) (local.get 0))))
     (func $two (param i32) (result i64) (call $host (local.get 0)))
+    (func (export "catch") (result i64)
+        (block $tagged (result i64 externref)
+            (block $all
+                (try_table (catch $tag $tagged) (catch_all $all)
+                    (drop (call $one (i32.const 1))) (return (call $two (i32.const 1)))))
+            (throw $foreign (i32.const 0)))
+        (drop))
     (func (export "again") (param i32) (result i64)
         (memory.init $bytes (i32.const 0) (i32.const 0) (i32.const 1))
         (table.init $lazy $passive (i32.const 0) (i32.const 0) (i32.const 1))
@@ -71,6 +81,7 @@ fn supply(store: &mut Store<()>, import: &ImportType<'_>) -> Option<Extern> {
             };
             Global::new(store, ty, value).ok()?.into()
         }
+        ExternType::Tag(ty) => Tag::new(store, &ty).ok()?.into(),
         _ => return None,
     })
 }

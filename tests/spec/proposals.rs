@@ -81,7 +81,7 @@ fn function_references() {
 /// came with garbage collection.
 fn exception_files() -> impl Iterator<Item = TestFile<'static>> {
     proposal(Proposal::ExceptionHandling).map(|file| TestFile {
-        parent: file.parent().to_string().into(),
+        parent: file.parent().to_string(),
         name: file.name().to_string(),
         contents: before(file.raw().to_string().leak(), "(rec"),
     })

@@ -20,7 +20,13 @@
 //! What is here is trusted as the text is, since it says where that goes on. That it is read
 //! inside of the file, and lands inside of the text, is checked.
 
+#[cfg(feature = "compile")]
+use super::NONE;
 use super::records::{Le32, TryCall as Record};
+#[cfg(feature = "compile")]
+use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "compile")]
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A call in a block with handlers, with places counted from the start of its function.
@@ -32,6 +38,54 @@ pub(crate) struct TryCall {
     pub(crate) landing: u32,
     /// The tags that are caught; `None` catches all.
     pub(crate) tags: Arc<[Option<u32>]>,
+}
+
+/// The two sections, while they are collected.
+#[cfg(feature = "compile")]
+#[derive(Default)]
+pub(crate) struct Tables<'a> {
+    pub(crate) calls: Vec<Record>,
+    pub(crate) tags: Vec<u32>,
+    /// Where each list is in `tags`: most functions of a module catch one of few. Never iterated.
+    lists: HashMap<&'a [Option<u32>], u32>,
+}
+
+#[cfg(feature = "compile")]
+impl<'a> Tables<'a> {
+    /// Adds the calls of the function at `start` in the text. Functions come in their order there.
+    ///
+    /// # Errors
+    /// If the tables exceed the format's 32 bits.
+    pub(crate) fn add(&mut self, start: u32, calls: &'a [TryCall]) -> Result<()> {
+        let word = |value: usize| {
+            u32::try_from(value).map_err(|_| {
+                let message = "the module's handlers exceed the format's 32 bits";
+                Error::with_kind(ErrorKind::Limit, message)
+            })
+        };
+        for call in calls {
+            let tag_count = word(call.tags.len())?;
+            let first_tag = match self.lists.get(&*call.tags) {
+                Some(known) => *known,
+                None => {
+                    let first = word(self.tags.len())?;
+                    self.tags.extend(call.tags.iter().map(|tag| tag.unwrap_or(NONE)));
+                    self.lists.insert(&call.tags, first);
+                    first
+                }
+            };
+            self.calls.push(Record {
+                // Places in functions lie in the text, whose length has 32 bits.
+                return_address: (start + call.return_address).into(),
+                frame_size: call.frame_size.into(),
+                context: call.context.into(),
+                landing: (start + call.landing).into(),
+                first_tag: first_tag.into(),
+                tag_count: tag_count.into(),
+            });
+        }
+        Ok(())
+    }
 }
 
 /// The record of the call that returns to `return_address`, and its tags, `NONE` for all.
@@ -53,7 +107,6 @@ pub(crate) fn find<'a>(
 #[cfg(all(test, feature = "compile", feature = "runtime"))]
 mod tests {
     use super::*;
-    use crate::artifact::NONE;
 
     #[test]
     fn calls_are_found_with_their_tags() {

@@ -2,7 +2,7 @@
 //! whole, and the first page, which has the places of everything, is written last.
 
 use super::elf::{self, Map, Range};
-use super::handlers::TryCall;
+use super::handlers::{self, TryCall};
 use super::header::{self, FINGERPRINT_AT, HEADER_AT, Header, MAGIC, PAGE, Place, Section};
 use super::images::{CHUNK, Images};
 use super::records::{
@@ -18,7 +18,6 @@ use crate::fingerprint::{Fingerprint, ModuleDigest};
 use crate::wasm::module::{ElementItems, ModuleInfo, SegmentMode};
 use crate::wasm::types::{ConstOp, ValType};
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use zerocopy::IntoBytes;
 
@@ -605,33 +604,13 @@ impl<'a> Tables<'a> {
     }
 
     fn handlers<W: Write + Seek>(&self, out: &mut Out<'_, W>) -> Result<()> {
-        let (mut calls, mut tags) = (Vec::new(), Vec::new());
-        // Most functions of a module catch one of few lists. Never iterated.
-        let mut lists: HashMap<&[Option<u32>], u32> = HashMap::new();
-        for (records, (start, _)) in self.contents.records.iter().zip(&self.contents.functions) {
-            for call in &records.try_calls {
-                let first_tag = match lists.get(&*call.tags) {
-                    Some(known) => *known,
-                    None => {
-                        let first = u32_of(tags.len())?;
-                        tags.extend(call.tags.iter().map(|tag| tag.unwrap_or(NONE)));
-                        lists.insert(&call.tags, first);
-                        first
-                    }
-                };
-                calls.push(records::TryCall {
-                    // Places in functions lie in the text, whose length has 32 bits.
-                    return_address: (start + call.return_address).into(),
-                    frame_size: call.frame_size.into(),
-                    context: call.context.into(),
-                    landing: (start + call.landing).into(),
-                    first_tag: first_tag.into(),
-                    tag_count: u32_of(call.tags.len())?.into(),
-                });
-            }
+        let mut tables = handlers::Tables::default();
+        let Contents { functions, records, .. } = self.contents;
+        for ((start, _), records) in functions.iter().zip(records) {
+            tables.add(*start, &records.try_calls)?;
         }
-        out.section_aligned(Section::TryCalls, |out| out.put(calls.as_bytes()))?;
-        words(out, Section::HandlerTags, tags)
+        out.section_aligned(Section::TryCalls, |out| out.put(tables.calls.as_bytes()))?;
+        words(out, Section::HandlerTags, tables.tags)
     }
 }
 

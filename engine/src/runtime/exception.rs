@@ -116,6 +116,18 @@ fn fields(exception: &impl HasHandle, store: &mut StoreOpaque) -> Result<Vec<Val
     Ok(values.iter().zip(&ty.params).map(|(raw, ty)| Val::from_raw(*raw, *ty, store)).collect())
 }
 
+fn field(exception: &impl HasHandle, store: &mut StoreOpaque, index: usize) -> Result<Val> {
+    let Exception { ty, values, .. } = store.exception(exception.handle(store)?)?;
+    match (values.get(index).copied(), ty.params.get(index).copied()) {
+        (Some(raw), Some(ty)) => Ok(Val::from_raw(raw, ty, store)),
+        _ => {
+            let count = values.len();
+            let message = format!("there is no field {index}: the exception has {count}");
+            Err(Error::with_kind(ErrorKind::Host, message))
+        }
+    }
+}
+
 macro_rules! access {
     ($($root:ident)*) => {$(
         impl $root<ExnRef> {
@@ -141,13 +153,8 @@ macro_rules! access {
             ///
             /// # Errors
             /// If it belongs to another store, its scope has ended, or it carries fewer.
-            pub fn field(&self, store: impl AsContextMut, index: usize) -> Result<Val> {
-                let fields = self.fields(store)?;
-                fields.get(index).copied().ok_or_else(|| {
-                    let count = fields.len();
-                    let message = format!("there is no field {index}: the exception has {count}");
-                    Error::with_kind(ErrorKind::Host, message)
-                })
+            pub fn field(&self, mut store: impl AsContextMut, index: usize) -> Result<Val> {
+                field(self, store.as_context_mut().opaque_mut(), index)
             }
         }
     )*};
