@@ -138,6 +138,8 @@ pub use runtime::{
     linker::{InstancePre, Linker},
     memory::{Memory, MemoryAccessError},
     module::Module,
+    parking::WaitResult,
+    shared::SharedMemory,
     store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut},
     table::Table,
     types::{

@@ -3,6 +3,7 @@
 //!
 //! Tests that need a process of their own start this binary again; see `child.rs`.
 
+mod atomics;
 mod cache;
 mod child;
 mod endless;
@@ -18,6 +19,7 @@ mod panics;
 mod raw;
 mod resources;
 mod rewrite;
+mod shared;
 mod signals;
 mod stack;
 mod support;

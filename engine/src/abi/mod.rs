@@ -41,4 +41,4 @@ pub(crate) mod target;
 pub(crate) mod vmctx;
 
 /// Version of everything in this folder.
-pub(crate) const ABI_VERSION: u32 = 2;
+pub(crate) const ABI_VERSION: u32 = 3;

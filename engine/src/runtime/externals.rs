@@ -3,12 +3,13 @@
 use super::func::Func;
 use super::global::Global;
 use super::memory::Memory;
+use super::shared::SharedMemory;
 use super::store::{AsContext, StoreOpaque};
 use super::table::Table;
 use super::types::ExternType;
 
 /// Something that an instance exports, or an import takes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Extern {
     /// A function.
@@ -19,6 +20,8 @@ pub enum Extern {
     Table(Table),
     /// A memory.
     Memory(Memory),
+    /// A memory that other threads use as well.
+    SharedMemory(SharedMemory),
 }
 
 macro_rules! conversions {
@@ -45,6 +48,7 @@ conversions! {
     Global into_global;
     Table into_table;
     Memory into_memory;
+    SharedMemory into_shared_memory;
 }
 
 impl Extern {
@@ -59,6 +63,7 @@ impl Extern {
             Extern::Global(x) => ExternType::Global(x.ty(store)),
             Extern::Table(x) => ExternType::Table(x.ty(store)),
             Extern::Memory(x) => ExternType::Memory(x.ty(store)),
+            Extern::SharedMemory(x) => ExternType::Memory(x.ty()),
         }
     }
 
@@ -68,6 +73,8 @@ impl Extern {
             Extern::Global(x) => x.0.get(store).is_ok(),
             Extern::Table(x) => x.0.get(store).is_ok(),
             Extern::Memory(x) => x.0.get(store).is_ok(),
+            // To all stores of its engine.
+            Extern::SharedMemory(x) => x.engine().same(store.engine()),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::interrupt::{self, OnDeadline, UpdateDeadline};
 use super::limits::{Limiter, ResourceLimiter};
 use super::memory::MemoryData;
 use super::module::Module;
+use super::shared::SharedMemory;
 use super::table::TableData;
 use super::vm::call::RootCtx;
 use super::vm::entry::ExecutionBox;
@@ -67,6 +68,8 @@ pub struct StoreOpaque {
     pub(crate) root: RootCtx,
     pub(crate) instances: Vec<InstanceData>,
     pub(crate) memories: Vec<MemoryData>,
+    /// Memories that other threads use as well, each once.
+    pub(crate) shared: Vec<SharedMemory>,
     pub(crate) tables: Vec<TableData>,
     /// Elements of all `tables`.
     pub(crate) table_elements: u64,
@@ -148,6 +151,7 @@ impl StoreOpaque {
             execution,
             instances: Vec::new(),
             memories: Vec::new(),
+            shared: Vec::new(),
             tables: Vec::new(),
             table_elements: 0,
             globals: Vec::new(),
