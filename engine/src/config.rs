@@ -49,6 +49,7 @@ pub(crate) struct RuntimeConfig {
     pub(crate) jobs: usize,
     pub(crate) host_features: Option<CpuFeatures>,
     pub(crate) load: Load,
+    pub(crate) shared_memory: bool,
     #[cfg(feature = "cache")]
     pub(crate) cache: Option<Arc<precompile_cache::Layers>>,
     /// Whether somebody vouched for layers that the trust rule does not cover.
@@ -86,6 +87,7 @@ impl Default for Config {
                 jobs: 0,
                 host_features: None,
                 load: Load::Map,
+                shared_memory: true,
                 #[cfg(feature = "cache")]
                 cache: None,
                 #[cfg(feature = "cache")]
@@ -121,7 +123,7 @@ proposals! {
     wasm_memory64 MEMORY64 "64-bit memories and tables";
     wasm_multi_memory MULTI_MEMORY "several memories";
     wasm_extended_const EXTENDED_CONST "arithmetic in constant expressions";
-    wasm_threads THREADS "shared memories and atomics (not supported yet)";
+    wasm_threads THREADS "shared memories and atomics, see [`SharedMemory`](crate::SharedMemory); off by default";
     wasm_custom_page_sizes CUSTOM_PAGE_SIZES "custom page sizes";
     wasm_wide_arithmetic WIDE_ARITHMETIC "128-bit arithmetic";
     wasm_gc GC "garbage-collected types (not supported yet)";
@@ -225,6 +227,13 @@ impl Config {
     /// How artifacts get into memory.
     pub fn load(&mut self, load: Load) -> &mut Self {
         self.runtime.load = load;
+        self
+    }
+
+    /// Whether shared memories can be made, by the embedder or by modules that define one: on by
+    /// default, with [threads](Config::wasm_threads). Without, modules may still use atomics.
+    pub fn shared_memory(&mut self, enable: bool) -> &mut Self {
+        self.runtime.shared_memory = enable;
         self
     }
 

@@ -6,7 +6,7 @@ macro_rules! features {
     ($($(#[$doc:meta])* $constant:ident = $bit:literal, $name:literal, $state:ident;)*) => {
         /// A set of proposals. A module that uses one which is not in the set is invalid.
         ///
-        /// The default is all that the engine supports. The set is part of the fingerprint.
+        /// The default is [`Features::DEFAULT`]. The set is part of the fingerprint.
         #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         pub struct Features(u64);
 
@@ -51,7 +51,7 @@ features! {
     /// Arithmetic in constant expressions.
     EXTENDED_CONST = 13, "extended-const", supported;
     /// Atomics and shared memories.
-    THREADS = 14, "threads", later;
+    THREADS = 14, "threads", supported;
     /// Pages of one byte.
     CUSTOM_PAGE_SIZES = 15, "custom-page-sizes", supported;
     /// 128-bit addition and multiplication.
@@ -85,6 +85,11 @@ impl Features {
         }
         Features(all)
     };
+
+    /// What modules may use unless somebody says otherwise: all that is supported, but for
+    /// threads, which version 3.0 does not have either. A module that waits for others takes its
+    /// embedder's thread for as long as it likes, so embedders ask for that.
+    pub const DEFAULT: Features = Features::SUPPORTED.difference(Features::THREADS);
 
     /// No proposal at all.
     pub const NONE: Features = Features(0);
@@ -130,7 +135,7 @@ impl Features {
 
 impl Default for Features {
     fn default() -> Self {
-        Features::SUPPORTED
+        Features::DEFAULT
     }
 }
 

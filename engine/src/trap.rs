@@ -61,7 +61,7 @@ traps! {
     /// The fuel is used up.
     OutOfFuel = 12, "all fuel consumed by WebAssembly";
     /// `memory.atomic.wait` on a memory that is not shared.
-    AtomicWaitNonSharedMemory = 13, "atomic wait on non-shared memory";
+    AtomicWaitNonSharedMemory = 13, "expected shared memory";
     /// A null reference where one that is not null is needed.
     NullReference = 14, "null reference";
 }

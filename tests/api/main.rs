@@ -3,6 +3,7 @@
 //!
 //! Tests that need a process of their own start this binary again; see `child.rs`.
 
+mod atomics;
 mod cache;
 mod child;
 mod endless;
@@ -24,6 +25,7 @@ mod references;
 mod resources;
 mod rewrite;
 mod rooting;
+mod shared;
 mod signals;
 mod stack;
 mod support;

@@ -140,7 +140,7 @@ fn class_11_an_imported_memory_grows_where_it_was_defined() {
                     (i32.store (local.get 0) (i32.const 2))
                     (i32.add (i32.load (i32.const 16)) (i32.load (local.get 0))))
                 (func (export "size") (result i32) (memory.size)))"#,
-            &[memory, grow],
+            &[memory.clone(), grow],
         );
         let run = get::<i32, i32>(&mut store, importer, "run");
         let size = get::<(), i32>(&mut store, importer, "size");
@@ -148,7 +148,7 @@ fn class_11_an_imported_memory_grows_where_it_was_defined() {
             let pages = i * 8 + 1;
             assert_eq!(run.call(&mut store, pages * 65536 - 4).unwrap(), 3, "{name}");
             assert_eq!(size.call(&mut store, ()).unwrap(), pages);
-            assert_eq!(memory.into_memory().unwrap().size(&store), pages as u64);
+            assert_eq!(memory.clone().into_memory().unwrap().size(&store), pages as u64);
         }
         // Behind the end, which the importer sees where it is now.
         let last = run.call(&mut store, (20 * 8 + 1) * 65536 - 3);

@@ -204,8 +204,8 @@ fn the_widths_must_match() {
         assert!(ty.is_64());
         let table: Extern = Table::new(&mut store, ty, Ref::Func(None)).unwrap().into();
         for (import, given, expected) in [
-            ("(memory i64 1)", narrow, "expected 64-bit memory of at least 1 pages"),
-            ("(memory 1)", wide, "found 64-bit memory of at least 1 pages"),
+            ("(memory i64 1)", narrow.clone(), "expected 64-bit memory of at least 1 pages"),
+            ("(memory 1)", wide.clone(), "found 64-bit memory of at least 1 pages"),
             ("(memory 1 (pagesize 1))", narrow, "expected memory of at least 1 bytes"),
             ("(table 1 funcref)", table, "found 64-bit table of at least 1 funcref"),
         ] {

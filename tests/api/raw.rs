@@ -1,8 +1,10 @@
-//! All that is unsafe in these tests: signals, and faults made on purpose.
+//! All that is unsafe in these tests: signals, faults made on purpose, and bytes that threads
+//! share.
 
 use libc::{c_int, c_void, siginfo_t};
-use precompile::{Engine, Module, Result};
+use precompile::{Engine, Module, Result, SharedMemory};
 use std::path::Path;
+use std::sync::atomic::AtomicU32;
 
 /// What [`exit_on`]'s handler ends the process with.
 pub(crate) const HANDLED: i32 = 73;
@@ -64,4 +66,18 @@ pub(crate) fn deserialize_file(engine: &Engine, entry: &Path) -> Result<Module> 
     // SAFETY: callers pass what engines of this crate wrote. One cuts its file off, to see that
     // the engine finds that.
     unsafe { Module::deserialize_file(engine, entry) }
+}
+
+/// The number at `at`, for atomic use.
+pub(crate) fn word(memory: &SharedMemory, at: usize) -> &AtomicU32 {
+    let cell = memory.data()[at..at + 4].as_ptr();
+    // SAFETY: four bytes of the memory, aligned, of which Rust has no other reference.
+    unsafe { AtomicU32::from_ptr(cell.cast_mut().cast()) }
+}
+
+/// What is in a memory that no thread uses now.
+pub(crate) fn bytes(memory: &SharedMemory, at: usize, len: usize) -> Vec<u8> {
+    let cells = memory.data()[at..at + len].iter();
+    // SAFETY: a byte of the memory, which no thread uses now.
+    cells.map(|cell| unsafe { cell.get().read() }).collect()
 }

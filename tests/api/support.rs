@@ -1,20 +1,22 @@
 //! What all of these tests use.
 
-use precompile::{Bounds, Config, Engine, Error, Extern, Instance, Module, OptLevel, Store, Trap};
+use precompile::{
+    Bounds, Config, Engine, Error, Extern, Features, Instance, Module, OptLevel, Store, Trap,
+};
 
 /// An engine with the defaults.
 pub(crate) fn engine() -> Engine {
     Engine::default()
 }
 
-/// Engines for each way in which memories are kept, and each way of compiling.
+/// Engines with all that is supported, for each way in which memories are kept, and each way of compiling.
 pub(crate) fn engines() -> impl Iterator<Item = (String, Engine)> {
     let modes = [Bounds::Guard, Bounds::Explicit];
     let levels = [OptLevel::None, OptLevel::Speed];
     modes.into_iter().flat_map(move |bounds| {
         levels.into_iter().map(move |level| {
             let mut config = Config::new();
-            config.bounds(bounds).cranelift_opt_level(level);
+            config.features(Features::SUPPORTED).bounds(bounds).cranelift_opt_level(level);
             (format!("{bounds:?}, {level:?}"), Engine::new(&config).unwrap())
         })
     })

@@ -153,7 +153,7 @@ fn class_13_frames_of_several_modules_and_through_tables() {
             (func $indirect (export "indirect") (param i32)
                 (call_indirect (type $none) (local.get 0)))
             (func $through (export "imported") (call $imported)))"#,
-        &[f],
+        std::slice::from_ref(&f),
     );
     let indirect = caller.get_typed_func::<i32, ()>(&mut store, "indirect").unwrap();
     let error = indirect.call(&mut store, 0).unwrap_err();

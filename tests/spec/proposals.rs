@@ -16,6 +16,14 @@ where
 {
     let base = Features::WASM2.difference(Features::SIMD);
     let features = features.iter().fold(base, |all, feature| all.union(*feature));
+    in_each_way(group, files, features);
+}
+
+/// Runs what `files` gives with exactly these features.
+fn in_each_way<Files>(group: &str, files: impl Fn() -> Files, features: Features)
+where
+    Files: Iterator<Item = TestFile<'static>>,
+{
     let mut config = Config::new();
     config.features(features);
     run(group, files(), &config);
@@ -23,6 +31,18 @@ where
     run(&format!("{group}, explicit bounds"), files(), &config);
     config.bounds(Bounds::Guard).cranelift_opt_level(OptLevel::None);
     run(&format!("{group}, unoptimised"), files(), &config);
+}
+
+/// Runs what `proposal` gives with exactly these features, for each level of processors below the
+/// host's own.
+fn on_older_processors(name: &str, tests: Proposal, features: Features) {
+    let engine = Engine::default();
+    let levels = CpuLevel::named(engine.target().arch()).iter().copied();
+    let mut config = Config::new();
+    config.features(features);
+    for level in levels.skip_while(|level| *level != engine.cpu()).skip(1) {
+        run(&format!("{name}, {level}"), proposal(tests), config.cpu(level));
+    }
 }
 
 #[test]
@@ -41,6 +61,20 @@ fn tail_call() {
     everywhere("tail-call", || proposal(Proposal::TailCall), &[Features::TAIL_CALL]);
 }
 
+/// With these tests came bulk memory operations, and nothing else of version 2.0.
+const THREADS: Features = Features::WASM1.union(Features::BULK_MEMORY).union(Features::THREADS);
+
+#[test]
+fn threads() {
+    in_each_way("threads", || proposal(Proposal::Threads), THREADS);
+}
+
+/// The same for each level of processors: older ones have no instruction for most of it.
+#[test]
+fn threads_on_older_processors() {
+    on_older_processors("threads", Proposal::Threads, THREADS);
+}
+
 #[test]
 fn relaxed_simd() {
     let features = [Features::SIMD, Features::RELAXED_SIMD];
@@ -49,14 +83,8 @@ fn relaxed_simd() {
 
 #[test]
 fn relaxed_simd_on_older_processors() {
-    let engine = Engine::default();
-    let levels = CpuLevel::named(engine.target().arch()).iter().copied();
-    let mut config = Config::new();
-    config.features(Features::WASM2.union(Features::RELAXED_SIMD));
-    for level in levels.skip_while(|level| *level != engine.cpu()).skip(1) {
-        let group = format!("relaxed-simd, {level}");
-        run(&group, proposal(Proposal::RelaxedSimd), config.cpu(level));
-    }
+    let features = Features::WASM2.union(Features::RELAXED_SIMD);
+    on_older_processors("relaxed-simd", Proposal::RelaxedSimd, features);
 }
 
 #[test]

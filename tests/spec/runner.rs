@@ -57,7 +57,7 @@ const WRONG: &[(&str, &str)] = &[
     // What the runner does not know.
     (r#"(assert_exception (invoke "i32"))"#, "not supported yet"),
     (r#"(assert_suspension (invoke "i32") "")"#, "not supported yet"),
-    (r#"(thread $t (shared (module $m)))"#, "shared memories are not supported yet"),
+    (r#"(thread $t (shared (module $m)))"#, "there is no such instance"),
     (r#"(thread $t (invoke "i32"))"#, "line 12: invoke: there is no such instance"),
     (r#"(wait $t)"#, "no thread `t`"),
     (r#"(component)"#, "components are not supported yet"),

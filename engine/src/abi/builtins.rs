@@ -49,6 +49,12 @@ macro_rules! for_each_builtin {
             walk throw(tag: i32, values: i64) -> bool;
             /// Throws an exception that is there, and not null. Never comes back.
             walk throw_ref(exception: i32) -> bool;
+            /// `memory.atomic.wait32` on a shared memory, at an aligned address. 0, 1 or 2.
+            walk memory_atomic_wait32(memory: i32, address: i64, expected: i32, timeout: i64) -> size;
+            /// As the one before, of 64 bits.
+            walk memory_atomic_wait64(memory: i32, address: i64, expected: i64, timeout: i64) -> size;
+            /// `memory.atomic.notify` at an aligned address.
+            walk memory_atomic_notify(memory: i32, address: i64, count: i32) -> size;
             /// The epoch's deadline has passed: moves it, or raises. Changes no register of its
             /// caller, whatever the host's convention says.
             walk epoch_passed() -> bool;
@@ -57,6 +63,10 @@ macro_rules! for_each_builtin {
             leaf memory_move(dst: i64, src: i64, len: i64) -> none;
             /// Sets `len` bytes of a checked range to the low byte of `value`.
             leaf memory_set(dst: i64, value: i32, len: i64) -> none;
+            /// As `memory_move`, where other threads share one of the memories.
+            leaf memory_move_shared(dst: i64, src: i64, len: i64) -> none;
+            /// As `memory_set`, likewise.
+            leaf memory_set_shared(dst: i64, value: i32, len: i64) -> none;
             leaf f32_ceil(x: f32) -> f32;
             leaf f32_floor(x: f32) -> f32;
             leaf f32_trunc(x: f32) -> f32;

@@ -97,11 +97,21 @@ pub(crate) mod table {
 
 /// A memory that is defined here.
 pub(crate) mod memory {
-    /// First byte. Constant under guard pages (the memory grows in place), else not.
+    /// First byte. Constant under guard pages and where threads share the memory (it grows in
+    /// place), else not.
     pub(crate) const BASE: u32 = 0;
-    /// `u64`: bytes.
+    /// `u64`: bytes. Where threads share the memory, any of them may raise it at any time.
     pub(crate) const LEN: u32 = 8;
     pub(crate) const SIZE: u32 = 16;
+}
+
+/// What stands in place of a [`memory`] that is defined here and shared with other threads: its
+/// definition belongs to none of the instances.
+pub(crate) mod shared_memory {
+    /// `*mut` [`memory`](super::memory). Not where a base would be: code and runtime that disagree
+    /// about what is shared, as after damage, take the length or null for a pointer then.
+    pub(crate) const DEFINITION: u32 = 8;
+    pub(crate) const SIZE: u32 = super::memory::SIZE;
 }
 
 /// An element of a function table is 0 as long as it was not initialised: what it holds then is
@@ -201,7 +211,7 @@ macro_rules! offsets {
 }
 
 offsets! {
-    /// A [`memory`] of the defined ones.
+    /// A [`memory`] of the defined ones, or a [`shared_memory`].
     defined_memory, defined_memories, defined_memories, memory::SIZE;
     /// A [`place_import`].
     imported_memory, imported_memories, imported_memories, place_import::SIZE;

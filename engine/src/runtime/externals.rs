@@ -3,13 +3,14 @@
 use super::func::Func;
 use super::global::Global;
 use super::memory::Memory;
+use super::shared::SharedMemory;
 use super::store::{AsContext, StoreOpaque};
 use super::table::Table;
 use super::tag::Tag;
 use super::types::ExternType;
 
 /// Something that an instance exports, or an import takes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Extern {
     /// A function.
@@ -22,6 +23,8 @@ pub enum Extern {
     Memory(Memory),
     /// A tag.
     Tag(Tag),
+    /// A memory that other threads use as well.
+    SharedMemory(SharedMemory),
 }
 
 macro_rules! conversions {
@@ -49,6 +52,7 @@ conversions! {
     Table into_table;
     Memory into_memory;
     Tag into_tag;
+    SharedMemory into_shared_memory;
 }
 
 impl Extern {
@@ -64,6 +68,7 @@ impl Extern {
             Extern::Table(x) => ExternType::Table(x.ty(store)),
             Extern::Memory(x) => ExternType::Memory(x.ty(store)),
             Extern::Tag(x) => ExternType::Tag(x.ty(store)),
+            Extern::SharedMemory(x) => ExternType::Memory(x.ty()),
         }
     }
 
@@ -74,6 +79,8 @@ impl Extern {
             Extern::Table(x) => x.0.get(store).is_ok(),
             Extern::Memory(x) => x.0.get(store).is_ok(),
             Extern::Tag(x) => x.0.get(store).is_ok(),
+            // To all stores of its engine.
+            Extern::SharedMemory(x) => x.engine().same(store.engine()),
         }
     }
 }

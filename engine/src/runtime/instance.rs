@@ -5,8 +5,9 @@ use super::func::{Func, TypedFunc, WasmParams, WasmResults};
 use super::global::{Global, GlobalData};
 use super::host::HostFunc;
 use super::instantiate;
-use super::memory::Memory;
+use super::memory::{Memory, MemorySlot};
 use super::module::Module;
+use super::shared::SharedMemory;
 use super::store::{AsContextMut, StoreContextMut, StoreOpaque, Stored};
 use super::table::Table;
 use super::tag::Tag;
@@ -51,8 +52,9 @@ pub(crate) struct InstanceData {
     pub(crate) module: Module,
     pub(crate) vm: VmInstance,
     pub(crate) functions: Vec<ImportedFunc>,
-    /// By index in the module, the index in the store. So for the following.
-    pub(crate) memories: Vec<usize>,
+    /// By index in the module. So for the following.
+    pub(crate) memories: Vec<MemorySlot>,
+    /// Indices in the store.
     pub(crate) tables: Vec<usize>,
     pub(crate) globals: Vec<GlobalSlot>,
     pub(crate) tags: Vec<usize>,
@@ -225,11 +227,16 @@ impl StoreOpaque {
             // Both are at most `size` here.
             Some(start as usize..end as usize)
         };
-        let target = self.memories[memory].linear_mut().bytes_mut();
-        let ranges = part(from, bytes.len()).zip(part(to, target.len()));
-        let (source, place) = ranges.ok_or(Trap::MemoryOutOfBounds)?;
-        target[place].copy_from_slice(&bytes[source]);
-        Ok(())
+        let source = part(from, bytes.len()).map(|source| &bytes[source]);
+        let source = source.ok_or(Trap::MemoryOutOfBounds)?;
+        let written = match memory {
+            MemorySlot::Shared(memory) => self.shared[memory].write(to, source),
+            MemorySlot::Own(memory) => {
+                let target = self.memories[memory].linear_mut().bytes_mut();
+                part(to, target.len()).map(|place| target[place].copy_from_slice(source))
+            }
+        };
+        Ok(written.ok_or(Trap::MemoryOutOfBounds)?)
     }
 
     pub(crate) fn drop_element(&mut self, instance: usize, segment: u32) {
@@ -260,7 +267,10 @@ impl StoreOpaque {
             }
             ExternKind::Memory => {
                 let memory = *data.memories.get(at).ok_or(Corrupt("a memory's index"))?;
-                Extern::Memory(Memory(self.stored(memory)))
+                match memory {
+                    MemorySlot::Own(memory) => Extern::Memory(Memory(self.stored(memory))),
+                    MemorySlot::Shared(memory) => Extern::SharedMemory(self.shared[memory].clone()),
+                }
             }
             ExternKind::Global => {
                 let slot = *data.globals.get(at).ok_or(Corrupt("a global's index"))?;
@@ -309,7 +319,8 @@ impl Instance {
             let message = format!("an import belongs to another store: {foreign:?}");
             return Err(Error::with_kind(ErrorKind::Link, message));
         }
-        let imports: Vec<_> = imports.iter().map(|i| instantiate::Import::Extern(*i)).collect();
+        let imports: Vec<_> =
+            imports.iter().map(|i| instantiate::Import::Extern(i.clone())).collect();
         instantiate::instantiate(store, module, &imports)
     }
 
@@ -386,6 +397,11 @@ impl Instance {
     /// The exported memory of that name.
     pub fn get_memory(&self, store: impl AsContextMut, name: &str) -> Option<Memory> {
         self.get_export(store, name)?.into_memory()
+    }
+
+    /// The exported shared memory of that name.
+    pub fn get_shared_memory(&self, store: impl AsContextMut, name: &str) -> Option<SharedMemory> {
+        self.get_export(store, name)?.into_shared_memory()
     }
 
     /// The exported table of that name.

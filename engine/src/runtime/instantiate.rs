@@ -7,8 +7,9 @@ use super::externals::Extern;
 use super::host::HostFunc;
 use super::instance::{GlobalSlot, ImportedFunc, Instance, InstanceData};
 use super::limits::Growing;
-use super::memory::MemoryData;
+use super::memory::{self, MemoryData, MemorySlot};
 use super::module::Module;
+use super::shared::SharedMemory;
 use super::store::StoreOpaque;
 use super::table::TableData;
 use super::tag::TagData;
@@ -51,6 +52,7 @@ impl Import {
                 ExternType::Memory(MemoryType(decl))
             }
             Import::Extern(Extern::Tag(x)) => ExternType::Tag(store.tags[x.0.index(store)].ty()),
+            Import::Extern(Extern::SharedMemory(x)) => ExternType::Memory(x.current_type()),
         }
     }
 }
@@ -141,9 +143,11 @@ pub(crate) fn instantiate(
     store.may_have(1, counts.defined_memories, counts.defined_tables)?;
     store.add_module(module)?;
     let (memories, tables) = (store.memories.len(), store.tables.len());
+    let shared = store.shared.len();
     let instance = allocate(store, module, imports).inspect_err(|_| {
         // What was made so far is defined in a vmctx that is gone.
         store.forget_memories_from(memories);
+        store.forget_shared_from(shared);
         store.forget_tables_from(tables);
     })?;
     initialize(store, instance, module)?;
@@ -192,7 +196,13 @@ fn allocate(store: &mut StoreOpaque, module: &Module, imports: &[Import]) -> Res
                 let handle = memory.0.index(store);
                 let definition = store.memories[handle].definition();
                 vm.set_memory_import(memories.len() as u32, definition, handle);
-                memories.push(handle);
+                memories.push(MemorySlot::Own(handle));
+            }
+            Import::Extern(Extern::SharedMemory(memory)) => {
+                let handle = store.add_shared(memory);
+                let definition = memory.linear().definition();
+                vm.set_memory_import(memories.len() as u32, definition, handle);
+                memories.push(MemorySlot::Shared(handle));
             }
             Import::Extern(Extern::Table(table)) => {
                 let handle = table.0.index(store);
@@ -218,13 +228,20 @@ fn allocate(store: &mut StoreOpaque, module: &Module, imports: &[Import]) -> Res
         let (decl, record) = view.memory(counts.imported_memories + defined)?;
         store.may_make_memory(&decl)?;
         let bounds = store.engine().bounds();
-        let mut memory = MemoryData::in_instance(decl, bounds, vm.defined_memory(defined))?;
+        let mut linear = memory::reserve(&decl, bounds)?;
         if record.image_len.get() > 0 {
             let image = module.mapping().image(record.image_offset.get(), record.image_len.get());
             let image = image.ok_or(Corrupt("a memory's image"))?;
-            memory.linear_mut().map_image(record.image_start.get(), image)?;
+            linear.map_image(record.image_start.get(), image)?;
         }
-        memories.push(store.add_memory(memory));
+        memories.push(if decl.shared {
+            let memory = SharedMemory::share(store.engine(), decl, linear)?;
+            vm.set_shared_memory(defined, memory.linear().definition());
+            MemorySlot::Shared(store.add_shared(&memory))
+        } else {
+            let memory = MemoryData::in_instance(decl, linear, vm.defined_memory(defined));
+            MemorySlot::Own(store.add_memory(memory))
+        });
     }
     for defined in 0..counts.defined_tables {
         let table = counts.imported_tables + defined;
@@ -340,7 +357,10 @@ fn check_segments(store: &mut StoreOpaque, instance: usize, module: &Module) -> 
             let memories = &store.instances[instance].memories;
             let memory = memories.get(record.memory.get() as usize);
             let memory = *memory.ok_or(Corrupt("a memory's index"))?;
-            let size = store.memories[memory].linear_mut().len() as u64;
+            let size = match memory {
+                MemorySlot::Own(memory) => store.memories[memory].len(),
+                MemorySlot::Shared(memory) => store.shared[memory].linear().len(),
+            };
             check("data", segment, start, bytes.len() as u64, size)?;
         }
     }

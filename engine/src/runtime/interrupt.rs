@@ -56,6 +56,15 @@ impl StoreOpaque {
         }
     }
 
+    /// What code does where it looks at the epoch.
+    ///
+    /// # Errors
+    /// As [`epoch_passed`](Self::epoch_passed).
+    pub(crate) fn check_epoch(&mut self) -> Result<()> {
+        let now = self.engine().epoch().load(Ordering::Relaxed);
+        if now < self.deadline() { Ok(()) } else { self.epoch_passed() }
+    }
+
     fn set_deadline_in(&mut self, ticks: u64) {
         let now = self.engine().epoch().load(Ordering::Relaxed);
         self.set_deadline(now.saturating_add(ticks));

@@ -14,6 +14,11 @@ pub(crate) const DEFAULT_OBJECTS: usize = usize::MAX;
 ///
 /// It is asked before a memory or table is made or grows, whoever makes it, host or wasm. Sizes of
 /// memories are in bytes, those of tables in elements; what is made grows from 0.
+///
+/// A [`SharedMemory`](crate::SharedMemory) belongs to no store: nobody is asked when the embedder
+/// makes one or makes it grow. The limiter of a store is asked about those that modules there
+/// define, and when wasm there makes one grow; where another thread was quicker, again. What a
+/// store has of them counts as memories.
 pub trait ResourceLimiter: Send {
     /// Whether a memory may grow to `desired` bytes; `maximum` is its own, which holds besides.
     ///
@@ -341,7 +346,8 @@ impl StoreOpaque {
     /// # Errors
     /// If not.
     pub(crate) fn may_have(&mut self, instances: u32, memories: u32, tables: u32) -> Result<()> {
-        let have = [self.instances.len(), self.memories.len(), self.tables.len()];
+        let all_memories = self.memories.len() + self.shared.len();
+        let have = [self.instances.len(), all_memories, self.tables.len()];
         let Some(limiter) = self.find_limiter() else { return Ok(()) };
         let limits = [limiter.instances(), limiter.memories(), limiter.tables()];
         let more = [instances, memories, tables];

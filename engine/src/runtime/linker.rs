@@ -203,7 +203,7 @@ impl<T: 'static> Linker<T> {
         name: &str,
     ) -> Option<Extern> {
         match self.definitions.get(module)?.get(name)? {
-            Import::Extern(item) => Some(*item),
+            Import::Extern(item) => Some(item.clone()),
             Import::Host(host) => {
                 let mut store = store.as_context_mut();
                 let store = store.opaque_mut();

@@ -35,6 +35,15 @@ impl fmt::Display for MemoryAccessError {
 
 impl std::error::Error for MemoryAccessError {}
 
+/// A memory of an instance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MemorySlot {
+    /// By index in the store.
+    Own(usize),
+    /// One that other threads use as well, by index among those of the store.
+    Shared(usize),
+}
+
 pub(crate) struct MemoryData {
     pub(crate) decl: MemoryDecl,
     linear: LinearMemory,
@@ -47,13 +56,12 @@ impl MemoryData {
     /// A memory whose definition is in an instance's vmctx.
     pub(crate) fn in_instance(
         decl: MemoryDecl,
-        bounds: Bounds,
+        linear: LinearMemory,
         definition: Definition,
-    ) -> Result<Self> {
-        let linear = reserve(&decl, bounds)?;
+    ) -> Self {
         let data = MemoryData { decl, linear, definition, _own: None };
         data.publish();
-        Ok(data)
+        data
     }
 
     fn publish(&self) {
@@ -66,6 +74,11 @@ impl MemoryData {
 
     pub(crate) fn definition(&self) -> Definition {
         self.definition
+    }
+
+    /// Size in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.linear.len() as u64
     }
 
     /// Size in pages.
@@ -86,7 +99,11 @@ impl MemoryData {
     }
 }
 
-fn reserve(decl: &MemoryDecl, bounds: Bounds) -> Result<LinearMemory> {
+/// Memory for one of that type.
+///
+/// # Errors
+/// If there is no room.
+pub(crate) fn reserve(decl: &MemoryDecl, bounds: Bounds) -> Result<LinearMemory> {
     let too_large = || {
         let message = "the memory is larger than its addresses reach";
         Error::with_kind(ErrorKind::Limit, message)
@@ -95,11 +112,11 @@ fn reserve(decl: &MemoryDecl, bounds: Bounds) -> Result<LinearMemory> {
     let min_bytes = min_bytes.ok_or_else(too_large)?;
     let max_bytes = decl.max_pages().checked_mul(1 << decl.page_size_log2);
     let bounds = bounds.of_memory(decl.memory64, decl.page_size_log2);
-    LinearMemory::new(Plan { min_bytes, max_bytes, bounds })
+    LinearMemory::new(Plan { min_bytes, max_bytes, bounds, stays: decl.shared })
 }
 
 /// Pages in bytes, or as many as there can be.
-fn bytes(decl: &MemoryDecl, pages: u64) -> u64 {
+pub(crate) fn bytes(decl: &MemoryDecl, pages: u64) -> u64 {
     pages.saturating_mul(1 << decl.page_size_log2)
 }
 
@@ -160,12 +177,17 @@ impl Memory {
     /// A memory made by the host.
     ///
     /// # Errors
-    /// If there is no room for it, or the store's limits do not allow it.
+    /// If there is no room for it, the store's limits do not allow it, or threads share it: that
+    /// is a [`SharedMemory`](crate::SharedMemory).
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
         let mut store = store.as_context_mut();
         let store = store.opaque_mut();
         if ty.maximum().is_some_and(|max| max < ty.minimum()) {
             let message = "the memory's minimum is above its maximum";
+            return Err(Error::with_kind(ErrorKind::Host, message));
+        }
+        if ty.is_shared() {
+            let message = "a shared memory belongs to no store: see `SharedMemory::new`";
             return Err(Error::with_kind(ErrorKind::Host, message));
         }
         store.may_have(0, 1, 0)?;

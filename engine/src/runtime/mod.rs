@@ -1,7 +1,7 @@
 //! Loading artifacts and running them. Nothing of `compile/`, Cranelift or wasmparser.
 //!
 //! A file for each word of the specification: module, instance, func, memory, table, global; the
-//! store they live in, and the linker. `instantiate.rs` is the verb; `interrupt.rs` and `limits.rs`
+//! store they live in, and the linker; memories that threads share, and where these wait. `instantiate.rs` is the verb; `interrupt.rs` and `limits.rs`
 //! are what ends calls and what bounds a store. Everything here is safe code over [`vm`], the
 //! unsafe floor, and [`code`], which maps artifacts.
 
@@ -22,7 +22,9 @@ pub(crate) mod limits;
 pub(crate) mod linker;
 pub(crate) mod memory;
 pub(crate) mod module;
+pub(crate) mod parking;
 pub(crate) mod roots;
+pub(crate) mod shared;
 pub(crate) mod store;
 pub(crate) mod table;
 pub(crate) mod tag;

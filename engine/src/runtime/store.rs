@@ -11,6 +11,7 @@ use super::limits::{Limiter, ResourceLimiter};
 use super::memory::MemoryData;
 use super::module::Module;
 use super::roots::Roots;
+use super::shared::SharedMemory;
 use super::table::TableData;
 use super::tag::TagData;
 use super::vm::call::RootCtx;
@@ -70,6 +71,8 @@ pub struct StoreOpaque {
     pub(crate) root: RootCtx,
     pub(crate) instances: Vec<InstanceData>,
     pub(crate) memories: Vec<MemoryData>,
+    /// Memories that other threads use as well, each once.
+    pub(crate) shared: Vec<SharedMemory>,
     pub(crate) tables: Vec<TableData>,
     /// Elements of all `tables`.
     pub(crate) table_elements: u64,
@@ -159,6 +162,7 @@ impl StoreOpaque {
             execution,
             instances: Vec::new(),
             memories: Vec::new(),
+            shared: Vec::new(),
             tables: Vec::new(),
             table_elements: 0,
             globals: Vec::new(),

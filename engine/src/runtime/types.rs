@@ -144,6 +144,14 @@ impl MemoryType {
         MemoryType(MemoryDecl { min, max, memory64, shared, page_size_log2 })
     }
 
+    /// A memory of `min` pages of 64 KiB that grows to `max` at most and that threads share: see
+    /// [`SharedMemory`](crate::SharedMemory).
+    pub fn shared(min: u32, max: u32) -> Self {
+        let (min, max) = (min.into(), Some(max.into()));
+        let (memory64, shared, page_size_log2) = (false, true, 16);
+        MemoryType(MemoryDecl { min, max, memory64, shared, page_size_log2 })
+    }
+
     /// How many pages it has at first.
     pub fn minimum(&self) -> u64 {
         self.0.min
@@ -255,7 +263,8 @@ impl fmt::Display for ExternType {
             }
             ExternType::Memory(ty) => {
                 let wide = if ty.0.memory64 { "64-bit " } else { "" };
-                write!(f, "{wide}memory of ")?;
+                let shared = if ty.0.shared { "shared " } else { "" };
+                write!(f, "{shared}{wide}memory of ")?;
                 limits(f, ty.0.min, ty.0.max)?;
                 f.write_str(if ty.0.page_size_log2 == 0 { " bytes" } else { " pages" })
             }

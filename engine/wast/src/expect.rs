@@ -44,6 +44,7 @@ const WORDS: &[(Trap, &[&str])] = &[
     (Trap::BadSignature, &["signature mismatch", "call type mismatch"]),
     (Trap::UnreachableCodeReached, &["unreachable"]),
     (Trap::OutOfFuel, &["fuel"]),
+    (Trap::AtomicWaitNonSharedMemory, &["non-shared memory"]),
 ];
 
 /// That `result` is a trap, and the one that `expected` tells of.

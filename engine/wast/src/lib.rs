@@ -25,8 +25,12 @@
 //! | `spectest` | the host's modules |
 //!
 //! Texts of `assert_invalid` and `assert_malformed` are not compared: a module is refused for one
-//! reason out of several that it may have. Exceptions, suspensions, components, and threads that
-//! share something are not supported yet: directives with them fail and say so.
+//! reason out of several that it may have. Exceptions, suspensions and components are not supported
+//! yet: directives with them fail and say so.
+//!
+//! A `thread` is one of the host's, with a store of its own, in which it has the shared memories
+//! that the module exports which it shares. What failed there is a failure of the directive that
+//! waits for it; of `thread` itself where none does.
 
 #![forbid(unsafe_code)]
 
@@ -46,7 +50,6 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wast::lexer::Lexer;
 use wast::parser::{ParseBuffer, parse};
-use wast::token::Span;
 use wast::{Wast, WastDirective};
 
 /// How a script went.
@@ -86,25 +89,38 @@ pub fn run(engine: &Engine, source: &str) -> Outcome {
         }
     };
     for form in &forms {
-        // A panic is a defect of the engine; it is the failure of this directive, not the end.
-        let result = catch_unwind(AssertUnwindSafe(|| run_one(&mut session, form, source)));
-        let result = result.unwrap_or_else(|panic| Err(panic_message(&*panic)));
-        if let Err(message) = result {
+        if let Err(message) = run_one(&mut session, form, source, 1) {
             outcome.failures.push(form.failure(source, &message));
         }
     }
+    for (line, message) in session.finish() {
+        outcome.failures.push(Failure { line, directive: "thread".into(), message });
+    }
+    outcome.failures.sort_by_key(|failure| failure.line);
     outcome
 }
 
-/// Parses and runs one directive.
-fn run_one(session: &mut Session, form: &Form<'_>, source: &str) -> Result<(), String> {
+/// Runs one directive of `source`, whose first line is `first_line` of the script.
+fn run_one(
+    session: &mut Session,
+    form: &Form<'_>,
+    source: &str,
+    first_line: usize,
+) -> Result<(), String> {
+    // A panic is a defect of the engine; it is the failure of this directive, not the end.
+    let run = || parse_and_run(session, form, form.line(source) - 1 + first_line);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    result.unwrap_or_else(|panic| Err(panic_message(&*panic)))
+}
+
+fn parse_and_run(session: &mut Session, form: &Form<'_>, first: usize) -> Result<(), String> {
     // Alone, these would be taken for the fields of a module.
     let needs_company = matches!(form.keyword(), "thread" | "wait");
     let company = if needs_company { format!("(module) {}", form.text) } else { String::new() };
     let text = if needs_company { &company } else { form.text };
-    let line = |span: Span| form.line(source) + span.linecol_in(text).0;
     let refused = |error: wast::Error| {
-        format!("cannot parse the directive: line {}: {}", line(error.span()), error.message())
+        let line = first + error.span().linecol_in(text).0;
+        format!("cannot parse the directive: line {line}: {}", error.message())
     };
     let buffer = buffer(text).map_err(refused)?;
     let mut script = parse::<Wast<'_>>(&buffer).map_err(refused)?;
@@ -112,7 +128,7 @@ fn run_one(session: &mut Session, form: &Form<'_>, source: &str) -> Result<(), S
         return Err(session::COMPONENT.into());
     }
     match &mut script.directives[usize::from(needs_company)..] {
-        [directive] => session.run(directive, &line),
+        [directive] => session.run(directive, form.text, first),
         other => Err(format!("one directive was expected here, not {}", other.len())),
     }
 }

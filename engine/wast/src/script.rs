@@ -95,6 +95,15 @@ pub fn forms(source: &str) -> Vec<Form<'_>> {
     }
 }
 
+/// The directives of a thread, where `thread` is the text of one that is well-formed.
+pub(crate) fn inside(thread: &str) -> Vec<Form<'_>> {
+    // Its keyword and its name are words between directives, as it were.
+    let inner = thread.get(1..thread.len() - 1).unwrap_or_default();
+    let forms = forms(inner).into_iter();
+    let directives = forms.filter(|form| form.text.starts_with('(') && form.keyword() != "shared");
+    directives.map(|form| Form { offset: form.offset + 1, ..form }).collect()
+}
+
 fn is_directive(keyword: &str) -> bool {
     keyword.starts_with("assert_")
         || matches!(keyword, "module" | "component" | "register" | "invoke" | "get" | "thread")
@@ -171,6 +180,17 @@ mod tests {
             ["(module)", "x)", ")", "\"(\"", ";", "é", ";"]
         );
         assert_eq!(texts("nothing known"), ["nothing known"]);
+    }
+
+    #[test]
+    fn threads_have_directives_inside() {
+        let source =
+            "(thread $t (; ( ;) (shared (module $m))\n(module (func))\n(thread $u (wait $t)))";
+        let forms = inside(source);
+        let texts: Vec<_> = forms.iter().map(|form| form.text).collect();
+        assert_eq!(texts, ["(module (func))", "(thread $u (wait $t))"]);
+        assert_eq!(forms[1].line(source), 3);
+        assert!(inside("(thread $t)").is_empty());
     }
 
     #[test]

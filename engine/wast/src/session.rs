@@ -1,13 +1,14 @@
 //! A running script: its store, the instances that it named, and the directives.
 
 use crate::expect::{self, Stopped};
-use crate::{keyword, spectest, values};
+use crate::{keyword, run_one, script, spectest, values};
 use precompile::{
-    AsContextMut, Engine, ErrorKind, Features, Instance, Linker, Module, Result, RootScope, Store,
-    Val,
+    AsContextMut, Engine, ErrorKind, Extern, Features, Instance, Linker, Module, Result, RootScope,
+    SharedMemory, Store, Val,
 };
 use std::collections::{HashMap, HashSet};
-use wast::token::{Id, Span};
+use std::thread::{self, JoinHandle};
+use wast::token::Id;
 use wast::{QuoteWat, WastDirective, WastExecute, WastInvoke, WastThread, Wat};
 
 /// The state of a script.
@@ -23,11 +24,27 @@ pub(crate) struct Session {
     registered: HashSet<String>,
     definition: Option<Module>,
     definitions: HashMap<String, Module>,
-    /// Threads that ran and are not waited for yet.
-    threads: HashSet<String>,
+    /// Modules that the thread shares with the one that started it: their shared memories.
+    shared: HashMap<String, SharedMemories>,
+    /// Threads that nobody has waited for yet, by name.
+    threads: HashMap<String, Thread>,
     /// What the script is about, and the engine does not have.
     lacking: Features,
 }
+
+/// Shared memories by the names under which a module exports them.
+type SharedMemories = Vec<(String, SharedMemory)>;
+
+/// A thread that runs, or has.
+struct Thread {
+    /// Where it is in the script.
+    line: usize,
+    /// What failed there.
+    failures: JoinHandle<Vec<String>>,
+}
+
+/// The stack of a thread.
+const STACK: usize = 8 << 20;
 
 impl Session {
     /// With nothing but the host's modules in it, for a script about features some of which,
@@ -50,19 +67,21 @@ impl Session {
             registered: spectest::NAMES.map(String::from).into(),
             definition: None,
             definitions: HashMap::new(),
-            threads: HashSet::new(),
+            shared: HashMap::new(),
+            threads: HashMap::new(),
             lacking,
         })
     }
 
-    /// Runs a directive. `line` tells in which line of the script something inside of it is.
+    /// Runs a directive, which is `text` and starts in that line of the script.
     ///
     /// # Errors
     /// What went otherwise than it says.
     pub(crate) fn run(
         &mut self,
         directive: &mut WastDirective<'_>,
-        line: &dyn Fn(Span) -> usize,
+        text: &str,
+        line: usize,
     ) -> Result<(), String> {
         match directive {
             WastDirective::Module(quote) => {
@@ -80,6 +99,14 @@ impl Session {
                 };
                 let module = module.ok_or("no such module was defined")?.clone();
                 Ok(self.instantiate(*instance, &module)?)
+            }
+            WastDirective::Register { name, module: Some(module), .. }
+                if self.shared.contains_key(module.name())
+                    && !self.instances.contains_key(module.name()) =>
+            {
+                let memories = self.shared[module.name()].clone();
+                self.registered.insert(name.to_string());
+                self.define_shared(name, memories)
             }
             WastDirective::Register { name, module, .. } => {
                 let instance = self.instance(*module)?;
@@ -113,38 +140,83 @@ impl Session {
             WastDirective::AssertSuspension { .. } => {
                 Err(format!("`{}` is not supported yet", keyword(directive)))
             }
-            WastDirective::Thread(thread) => self.thread(thread, line),
+            WastDirective::Thread(thread) => self.start(thread, text, line),
             WastDirective::Wait { thread, .. } => match self.threads.remove(thread.name()) {
-                true => Ok(()),
-                false => Err(format!("no thread `{}` was run", thread.name())),
+                Some(thread) => all(thread.join()),
+                None => Err(format!("no thread `{}` was run", thread.name())),
             },
         }
     }
 
-    /// Runs all of a thread's directives, in a store of its own. Nothing is shared between stores,
-    /// so nobody can tell that it has ended before the next directive.
-    fn thread(
-        &mut self,
-        thread: &mut WastThread<'_>,
-        line: &dyn Fn(Span) -> usize,
-    ) -> Result<(), String> {
-        if let Some(module) = thread.shared_module {
-            let name = module.name();
-            return Err(format!(
-                "the thread shares the module `{name}`: shared memories are not supported yet"
-            ));
+    /// Starts a thread that runs the directives in `text`, in a store of its own.
+    fn start(&mut self, thread: &WastThread<'_>, text: &str, line: usize) -> Result<(), String> {
+        let name = thread.name.name().to_string();
+        if self.threads.contains_key(&name) {
+            return Err(format!("nobody has waited for the thread `{name}` before this one"));
         }
         let child = Session::new(&self.engine, self.lacking);
         let mut child = child.map_err(|error| format!("no module `spectest`: {error:#}"))?;
-        let mut failures = Vec::new();
-        for directive in &mut thread.directives {
-            let span = directive.span();
-            if let Err(message) = child.run(directive, line) {
-                failures.push(format!("line {}: {}: {message}", line(span), keyword(directive)));
-            }
+        if let Some(module) = thread.shared_module {
+            let memories = self.shared_memories(module)?;
+            // As an instance of that name would be.
+            child.define_shared(module.name(), memories.clone())?;
+            child.shared.insert(module.name().to_string(), memories);
         }
-        self.threads.insert(thread.name.name().to_string());
-        if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
+        let text = text.to_string();
+        let run = move || {
+            let mut failures = Vec::new();
+            for form in script::inside(&text) {
+                if let Err(message) = run_one(&mut child, &form, &text, line) {
+                    let line = form.line(&text) - 1 + line;
+                    failures.push(format!("line {line}: {}: {message}", form.keyword()));
+                }
+            }
+            let threads = child.finish().into_iter();
+            failures
+                .extend(threads.map(|(line, message)| format!("line {line}: thread: {message}")));
+            failures
+        };
+        let builder = thread::Builder::new().stack_size(STACK);
+        let failures = builder.spawn(run).map_err(|error| format!("no thread: {error}"))?;
+        self.threads.insert(name, Thread { line, failures });
+        Ok(())
+    }
+
+    /// Waits for all threads that nobody has waited for: where they are, and what failed.
+    pub(crate) fn finish(&mut self) -> Vec<(usize, String)> {
+        let threads = self.threads.drain();
+        let mut failed: Vec<_> = threads
+            .filter_map(|(_, thread)| {
+                let line = thread.line;
+                all(thread.join()).err().map(|message| (line, message))
+            })
+            .collect();
+        failed.sort();
+        failed
+    }
+
+    /// What other threads can have of a module.
+    fn shared_memories(&mut self, module: Id<'_>) -> Result<SharedMemories, String> {
+        if !self.instances.contains_key(module.name())
+            && let Some(memories) = self.shared.get(module.name())
+        {
+            return Ok(memories.clone());
+        }
+        let instance = self.instance(Some(module))?;
+        let exports = instance.exports(&mut self.store).filter_map(|export| {
+            let name = export.name().to_string();
+            Some((name, export.into_extern().into_shared_memory()?))
+        });
+        Ok(exports.collect())
+    }
+
+    fn define_shared(&mut self, module: &str, memories: SharedMemories) -> Result<(), String> {
+        for (name, memory) in memories {
+            let memory = Extern::SharedMemory(memory);
+            let defined = self.linker.define(&self.store, module, &name, memory);
+            defined.map(drop).map_err(|error| format!("{error:#}"))?;
+        }
+        Ok(())
     }
 
     /// Compiles a module, and remembers it for `module instance`.
@@ -256,6 +328,18 @@ impl Session {
             Err(error) => Err(format!("refused, but as {:?}: {error:#}", error.kind())),
         }
     }
+}
+
+impl Thread {
+    /// Waits for its end; what failed.
+    fn join(self) -> Vec<String> {
+        let panicked = |_| vec!["the thread panicked".to_string()];
+        self.failures.join().unwrap_or_else(panicked)
+    }
+}
+
+fn all(failures: Vec<String>) -> Result<(), String> {
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
 }
 
 /// What is said of components, wherever they are.

@@ -2,8 +2,8 @@
 //! which that engine's own tests do.
 
 use precompile::{
-    Extern, Global, GlobalType, Linker, Memory, MemoryType, Mutability, Ref, RefType, Result,
-    Store, Table, TableType, Val,
+    ErrorKind, Extern, Global, GlobalType, Linker, Memory, MemoryType, Mutability, Ref, RefType,
+    Result, SharedMemory, Store, Table, TableType, Val,
 };
 
 /// The names of the host's modules.
@@ -40,6 +40,12 @@ pub(crate) fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<(
     linker.define(&*store, NAME, "table64", Extern::Table(table))?;
     let memory = Memory::new(&mut *store, MemoryType::new(1, Some(2)))?;
     linker.define(&*store, NAME, "memory", Extern::Memory(memory))?;
+    match SharedMemory::new(store.engine(), MemoryType::shared(1, 2)) {
+        Ok(memory) => linker.define(&*store, NAME, "shared_memory", memory).map(drop)?,
+        // An engine without threads has none.
+        Err(error) if error.kind() == ErrorKind::Config => {}
+        Err(error) => return Err(error),
+    }
     // When garbage is collected is the engine's own business, so doing nothing is right.
     linker.func_wrap(ENGINE, "gc", || {})?;
     Ok(())

@@ -43,7 +43,9 @@ fn copy(t: &mut Translator<'_, '_>, dst_mem: u32, src_mem: u32) {
     let dst = checked_range(t, &dst_mem, dst, len);
     let src = checked_range(t, &src_mem, src, len);
     let Some(len) = constant.filter(|len| *len <= MAX_INLINE) else {
-        call::leaf_builtin(t, Builtin::memory_move, &[dst, src, len]);
+        let shared = dst_mem.decl.shared || src_mem.decl.shared;
+        let builtin = if shared { Builtin::memory_move_shared } else { Builtin::memory_move };
+        call::leaf_builtin(t, builtin, &[dst, src, len]);
         return;
     };
     // The ranges may overlap: everything is read before anything is written.
@@ -68,7 +70,9 @@ fn fill(t: &mut Translator<'_, '_>, mem: u32) {
     let mem = Memory::new(t, mem);
     let dst = checked_range(t, &mem, dst, len);
     let Some(len) = constant.filter(|len| *len <= MAX_INLINE) else {
-        call::leaf_builtin(t, Builtin::memory_set, &[dst, value, len]);
+        let shared = mem.decl.shared;
+        let builtin = if shared { Builtin::memory_set_shared } else { Builtin::memory_set };
+        call::leaf_builtin(t, builtin, &[dst, value, len]);
         return;
     };
     let flags = t.flags.memory.with_notrap();

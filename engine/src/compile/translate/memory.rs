@@ -10,7 +10,7 @@ use super::{Translator, call, metering};
 use crate::Trap;
 use crate::abi::builtins::Builtin;
 use crate::abi::memory_plan::{Bounds, EXPLICIT_GUARD};
-use crate::abi::vmctx::{memory, place_import};
+use crate::abi::vmctx::{memory, place_import, shared_memory};
 use crate::compile::function::trap_code;
 use crate::wasm::types::MemoryDecl;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -74,7 +74,7 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
         Op::I64Store32 { memarg } => store!(t, memarg, istore32, 4),
         Op::MemorySize { mem } => {
             let decl = t.env.info.memories[*mem as usize];
-            let bytes = Memory::new(t, *mem).len(t);
+            let bytes = Memory::new(t, *mem).size(t);
             let pages = t.builder.ins().ushr_imm_u(bytes, i64::from(decl.page_size_log2));
             let pages = t.reduce(pages, decl.memory64);
             t.push(pages);
@@ -99,7 +99,7 @@ pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
 /// A memory as code reaches it.
 #[derive(Clone, Copy)]
 pub(super) struct Memory {
-    decl: MemoryDecl,
+    pub(super) decl: MemoryDecl,
     defined: bool,
     /// Pointer to its definition, and the offset from there.
     definition: Value,
@@ -111,6 +111,11 @@ impl Memory {
         let info = t.env.info;
         let decl = info.memories[index as usize];
         match index.checked_sub(info.num_imported_memories) {
+            Some(defined) if decl.shared => {
+                let slot = t.env.layout.defined_memory(defined) + shared_memory::DEFINITION;
+                let definition = t.load_constant(types::I64, slot);
+                Memory { decl, defined: true, definition, offset: 0 }
+            }
             Some(defined) => {
                 let offset = t.env.layout.defined_memory(defined) as i32;
                 Memory { decl, defined: true, definition: t.vmctx, offset }
@@ -131,13 +136,25 @@ impl Memory {
 
     /// The address of its first byte.
     pub(super) fn base(&self, t: &mut Translator<'_, '_>) -> Value {
-        // A guarded memory never moves.
-        let flags = if self.guarded(t) { t.flags.constant } else { t.flags.vmctx };
+        // These never move.
+        let stays = self.guarded(t) || self.decl.shared;
+        let flags = if stays { t.flags.constant } else { t.flags.vmctx };
         let offset = self.offset + memory::BASE as i32;
         t.builder.ins().load(types::I64, flags, self.definition, offset)
     }
 
-    /// Its length in bytes.
+    /// Its length in bytes, as `memory.size` sees it: in one order with what other threads do.
+    fn size(&self, t: &mut Translator<'_, '_>) -> Value {
+        if !self.decl.shared {
+            return self.len(t);
+        }
+        let offset = i64::from(self.offset) + i64::from(memory::LEN);
+        let address = t.builder.ins().iadd_imm_s(self.definition, offset);
+        t.builder.ins().atomic_load(types::I64, t.flags.vmctx, address)
+    }
+
+    /// Its length in bytes. Where other threads share the memory, that it had at some time: it may
+    /// be larger by now, never smaller, and what was atomic before this is seen.
     pub(super) fn len(&self, t: &mut Translator<'_, '_>) -> Value {
         if self.defined
             && self.decl.max == Some(self.decl.min)
@@ -155,6 +172,14 @@ impl Memory {
     }
 }
 
+/// Which memory `memarg` means.
+pub(super) fn memory_index(memarg: &MemArg) -> u32 {
+    match memarg.target {
+        MemArgTarget::Memory(memory) => memory,
+        MemArgTarget::Array(_) => unreachable!("validated: there are no arrays"),
+    }
+}
+
 /// Where an access of `size` bytes at `index` with the immediate `memarg` goes: flags, address and
 /// offset of the load or store. What is out of bounds traps there.
 pub(crate) fn access(
@@ -163,10 +188,7 @@ pub(crate) fn access(
     size: u32,
     index: Value,
 ) -> (MemFlagsData, Value, i32) {
-    let memory = match memarg.target {
-        MemArgTarget::Memory(memory) => Memory::new(t, memory),
-        MemArgTarget::Array(_) => unreachable!("validated: there are no arrays"),
-    };
+    let memory = Memory::new(t, memory_index(memarg));
     let flags = t.flags.memory;
     if memory.guarded(t) {
         let base = memory.base(t);
@@ -261,6 +283,6 @@ pub(super) fn checked_range(
     t.builder.ins().select_spectre_guard(outside, null, address)
 }
 
-fn add(t: &mut Translator<'_, '_>, x: Value, y: u64) -> Value {
+pub(super) fn add(t: &mut Translator<'_, '_>, x: Value, y: u64) -> Value {
     if y == 0 { x } else { t.builder.ins().iadd_imm_s(x, y.cast_signed()) }
 }

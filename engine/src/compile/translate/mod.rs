@@ -4,6 +4,7 @@
 //! Code that cannot be reached is validated but not translated: behind an unconditional branch
 //! only the nesting of blocks is followed, up to an `end` or `else` that can be reached again.
 
+pub(crate) mod atomic;
 pub(crate) mod bulk;
 pub(crate) mod call;
 pub(crate) mod control;
@@ -236,6 +237,7 @@ pub(crate) fn operator(t: &mut Translator<'_, '_>, op: &Operator<'_>, offset: u6
     let taken = variable::translate(t, op)
         || numeric::translate(t, op)?
         || memory::translate(t, op)
+        || atomic::translate(t, op)
         || control::translate(t, op, offset)?
         || exception::translate(t, op, offset)?
         || call::translate(t, op)

@@ -5,10 +5,14 @@ use super::entry::{self, Raise};
 use super::host::execution_of;
 use super::instance::FuncRef;
 use super::vmctx::{ValRaw, VmCtx};
+use super::{arch, shared};
 use crate::Trap;
 use crate::abi::builtins::{RAISE_PTR, RAISE_SIZE, for_each_builtin};
 use crate::error::{Error, Result};
 use crate::runtime::heap::Handle;
+use crate::runtime::memory::MemorySlot;
+use crate::runtime::parking::WaitResult;
+use crate::runtime::shared::Expected;
 use crate::runtime::store::StoreOpaque;
 
 type Vm = *mut VmCtx;
@@ -115,13 +119,13 @@ pub(crate) fn table() -> *const usize {
     TABLE.as_ptr().cast()
 }
 
-/// Index in the store of what the module knows as memory `index`. Code has indices from its own
-/// module, which was validated.
-fn memory_of(store: &StoreOpaque, instance: usize, index: u32) -> usize {
+/// What the module knows as memory `index`. Code has indices from its own module, which was
+/// validated.
+fn memory_of(store: &StoreOpaque, instance: usize, index: u32) -> MemorySlot {
     store.instances[instance].memories[index as usize]
 }
 
-/// As `memory_of`, for tables.
+/// Index in the store of what the module knows as table `index`; see `memory_of`.
 fn table_of(store: &StoreOpaque, instance: usize, index: u32) -> usize {
     store.instances[instance].tables[index as usize]
 }
@@ -132,8 +136,10 @@ fn memory_grow(
     memory: u32,
     delta: u64,
 ) -> Result<Option<u64>> {
-    let memory = memory_of(store, instance, memory);
-    store.grow_memory(memory, delta)
+    match memory_of(store, instance, memory) {
+        MemorySlot::Own(memory) => store.grow_memory(memory, delta),
+        MemorySlot::Shared(memory) => store.grow_shared(memory, delta),
+    }
 }
 
 fn memory_init(
@@ -250,6 +256,45 @@ fn throw_ref(store: &mut StoreOpaque, _: usize, exception: u32) -> Result<(), Ra
     Err(store.throw_again(exception))
 }
 
+fn memory_atomic_wait32(
+    store: &mut StoreOpaque,
+    instance: usize,
+    memory: u32,
+    address: u64,
+    expected: u32,
+    timeout: u64,
+) -> Result<Option<u64>> {
+    let memory = memory_of(store, instance, memory);
+    store.wait(memory, address, Expected::Bits32(expected), timeout.cast_signed()).map(wait_result)
+}
+
+fn memory_atomic_wait64(
+    store: &mut StoreOpaque,
+    instance: usize,
+    memory: u32,
+    address: u64,
+    expected: u64,
+    timeout: u64,
+) -> Result<Option<u64>> {
+    let memory = memory_of(store, instance, memory);
+    store.wait(memory, address, Expected::Bits64(expected), timeout.cast_signed()).map(wait_result)
+}
+
+fn wait_result(result: WaitResult) -> Option<u64> {
+    Some(result as u64)
+}
+
+fn memory_atomic_notify(
+    store: &mut StoreOpaque,
+    instance: usize,
+    memory: u32,
+    address: u64,
+    count: u32,
+) -> Result<Option<u64>> {
+    let memory = memory_of(store, instance, memory);
+    store.notify(memory, address, count).map(|woken| Some(woken.into()))
+}
+
 fn epoch_passed(store: &mut StoreOpaque, _: usize) -> Result<()> {
     store.epoch_passed()
 }
@@ -263,6 +308,17 @@ fn memory_move(dst: u64, src: u64, len: u64) {
 fn memory_set(dst: u64, value: u32, len: u64) {
     // SAFETY: code checked that the range lies in a memory of its instance.
     unsafe { std::ptr::write_bytes(dst as usize as *mut u8, value as u8, len as usize) }
+}
+
+fn memory_move_shared(dst: u64, src: u64, len: u64) {
+    let (dst, src) = (dst as usize as *mut u8, src as usize as *const u8);
+    // SAFETY: code checked that both ranges lie in memories of its instance.
+    unsafe { shared::copy(dst, src, len as usize) }
+}
+
+fn memory_set_shared(dst: u64, value: u32, len: u64) {
+    // SAFETY: code checked that the range lies in a memory of its instance.
+    unsafe { arch::fill(dst as usize as *mut u8, value as u8, len as usize) }
 }
 
 macro_rules! rounding {

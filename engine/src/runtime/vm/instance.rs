@@ -2,7 +2,9 @@
 //!
 //! Invariant of this file, which its users uphold: vmctxs, definitions, global cells and function
 //! references belong to a store, which frees none of them before it is dropped itself, and which
-//! is used by one thread at a time. So a [`FuncRef`], [`GlobalCell`] or [`Definition`] that a
+//! is used by one thread at a time. (The definition of a memory that threads share is none of the
+//! store's, lives as long as its [`SharedLinear`](super::shared::SharedLinear), which the store
+//! keeps alive, and is never set here.) So a [`FuncRef`], [`GlobalCell`] or [`Definition`] that a
 //! store's parts hold may be read and written through `&self` of that store.
 
 use super::vmctx::*;
@@ -147,6 +149,11 @@ const _: () = assert!(
 );
 
 impl Definition {
+    /// That of a memory which threads share; it must not be set.
+    pub(super) fn of_shared(memory: &VmSharedMemory) -> Self {
+        Definition(NonNull::from(memory).cast())
+    }
+
     pub(crate) fn set(self, base: *mut u8, len: u64) {
         // SAFETY: the store keeps the definition alive, and no other thread uses it.
         unsafe { self.0.write(VmMemory { base, len }) }
@@ -237,6 +244,14 @@ impl VmInstance {
         let slot = self.slot(self.layout.imported_memory(index));
         // SAFETY: a slot of the layout, aligned to 8; one thread uses the store.
         unsafe { slot.write(VmPlaceImport { definition, handle }) }
+    }
+
+    /// Fills the slot of a memory that is defined here and that threads share.
+    pub(crate) fn set_shared_memory(&self, index: u32, definition: Definition) {
+        let slot = self.slot(self.layout.defined_memory(index));
+        let value = VmSharedMemorySlot { zero: 0, definition: definition.0.as_ptr() };
+        // SAFETY: a slot of the layout, aligned to 8; one thread uses the store.
+        unsafe { slot.write(value) }
     }
 
     pub(crate) fn set_global_import(&self, index: u32, cell: GlobalCell) {

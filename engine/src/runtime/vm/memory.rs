@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) max_bytes: Option<u64>,
     /// `Explicit` for memories with 64-bit indices or small pages, whatever the engine is set to.
     pub(crate) bounds: Bounds,
+    /// Whether room for all of `max_bytes` is reserved at once, so that it never moves.
+    pub(crate) stays: bool,
 }
 
 /// Initial contents of a part of a memory.
@@ -91,7 +93,7 @@ impl LinearMemory {
         let max =
             plan.max_bytes.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
         // In proportion, so that growing step by step copies each byte a few times at most.
-        let room = (min / 2).max(1 << 20);
+        let room = if plan.stays { usize::MAX } else { (min / 2).max(1 << 20) };
         let reserve = |capacity: usize| {
             let capacity = capacity.checked_next_multiple_of(sys::page_size());
             let total = capacity.and_then(|c| c.checked_add(EXPLICIT_GUARD as usize));
@@ -99,7 +101,7 @@ impl LinearMemory {
             Mapping::reserve(total)
         };
         let mapping = reserve(min.saturating_add(room).min(max))
-            .or_else(|_| reserve(min))
+            .or_else(|error| if plan.stays { Err(error) } else { reserve(min) })
             .map_err(|error| Error::wrap(ErrorKind::Io, error))
             .context("cannot reserve the address space of a memory")?;
         let capacity = mapping.range().len() - EXPLICIT_GUARD as usize;
@@ -109,6 +111,11 @@ impl LinearMemory {
     /// The first byte; never null, and constant while the memory is guarded.
     pub(crate) fn base(&self) -> *mut u8 {
         self.mapping.base().wrapping_add(self.before)
+    }
+
+    /// Whether it never moves, however much it grows.
+    pub(crate) fn stays(&self) -> bool {
+        self.plan.stays || self.plan.bounds == Bounds::Guard
     }
 
     /// Bytes.
@@ -133,7 +140,7 @@ impl LinearMemory {
         if len < self.len || self.plan.max_bytes.is_some_and(|max| new_len > max) {
             return Err(too_large(new_len));
         }
-        if len <= self.capacity || self.plan.bounds == Bounds::Guard {
+        if len <= self.capacity || self.stays() {
             return self.commit(len);
         }
         let mut moved = Self::explicit(self.plan, len)?;
@@ -250,7 +257,7 @@ mod tests {
     const PAGE: u64 = 64 << 10;
 
     fn make(min: u64, max: Option<u64>, bounds: Bounds) -> LinearMemory {
-        LinearMemory::new(Plan { min_bytes: min, max_bytes: max, bounds }).unwrap()
+        LinearMemory::new(Plan { min_bytes: min, max_bytes: max, bounds, stays: false }).unwrap()
     }
 
     #[test]
@@ -297,9 +304,11 @@ mod tests {
         let mut memory = make(3, Some(100_000), Bounds::Explicit);
         memory.grow_to(99_999).unwrap();
         assert_eq!(memory.len(), 99_999);
-        let plan = Plan { min_bytes: 2, max_bytes: Some(1), bounds: Bounds::Explicit };
+        let plan =
+            Plan { min_bytes: 2, max_bytes: Some(1), bounds: Bounds::Explicit, stays: false };
         assert!(LinearMemory::new(plan).is_err());
-        let plan = Plan { min_bytes: u64::MAX, max_bytes: None, bounds: Bounds::Explicit };
+        let plan =
+            Plan { min_bytes: u64::MAX, max_bytes: None, bounds: Bounds::Explicit, stays: false };
         assert!(LinearMemory::new(plan).is_err());
     }
 

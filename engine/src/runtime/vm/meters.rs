@@ -18,6 +18,12 @@ impl StoreOpaque {
         unsafe { (*self.execution.vm_store()).fuel = fuel }
     }
 
+    /// The epoch at which code stops.
+    pub(crate) fn deadline(&self) -> u64 {
+        // SAFETY: as above.
+        unsafe { (*self.execution.vm_store()).epoch_deadline }
+    }
+
     /// Sets the epoch at which code stops.
     pub(crate) fn set_deadline(&mut self, epoch: u64) {
         // SAFETY: as above; this thread has the store.

@@ -15,6 +15,7 @@ pub(crate) mod memory;
 pub(crate) mod meters;
 pub(crate) mod registry;
 pub(crate) mod scan;
+pub(crate) mod shared;
 pub(crate) mod sys;
 pub(crate) mod table;
 pub(crate) mod traps;

@@ -321,7 +321,7 @@ fn none() -> [ValRaw; 2] {
 
 fn memory() -> LinearMemory {
     let (min_bytes, bounds) = (64 << 10, Bounds::Guard);
-    LinearMemory::new(Plan { min_bytes, max_bytes: None, bounds }).unwrap()
+    LinearMemory::new(Plan { min_bytes, max_bytes: None, bounds, stays: false }).unwrap()
 }
 
 #[test]
@@ -764,7 +764,8 @@ fn little_address_space_is_an_error() {
         // SAFETY: a valid limit.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
         assert!(!super::memory::can_reserve_guarded());
-        let plan = Plan { min_bytes: 64 << 10, max_bytes: None, bounds: Bounds::Guard };
+        let (min_bytes, bounds) = (64 << 10, Bounds::Guard);
+        let plan = Plan { min_bytes, max_bytes: None, bounds, stays: false };
         let error = LinearMemory::new(plan).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Io);
         let plan = Plan { bounds: Bounds::Explicit, ..plan };

@@ -3,7 +3,7 @@
 
 use crate::abi::vmctx as layout;
 use std::mem::offset_of;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 /// An instance's vmctx. Its size depends on the module, so it is only ever behind a pointer.
 #[repr(C, align(16))]
@@ -91,6 +91,23 @@ pub(crate) struct VmMemory {
     pub(crate) len: u64,
 }
 
+/// A memory that several threads use, at the place where [`VmMemory`] is one that they do not.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct VmSharedMemory {
+    pub(crate) base: *mut u8,
+    pub(crate) len: AtomicU64,
+}
+
+/// A shared memory that an instance defines.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VmSharedMemorySlot {
+    pub(crate) zero: usize,
+    /// A [`VmSharedMemory`].
+    pub(crate) definition: *mut VmMemory,
+}
+
 /// A value as trampolines pass it: the value in the low bytes, little endian.
 #[repr(C, align(16))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -158,6 +175,9 @@ hold_together! {
     VmTable.len == layout::table::LEN;
     VmMemory.base == layout::memory::BASE;
     VmMemory.len == layout::memory::LEN;
+    VmSharedMemory.base == layout::memory::BASE;
+    VmSharedMemory.len == layout::memory::LEN;
+    VmSharedMemorySlot.definition == layout::shared_memory::DEFINITION;
 }
 
 const _: () = {
@@ -168,5 +188,7 @@ const _: () = {
     assert!(size_of::<VmPlaceImport>() == layout::place_import::SIZE as usize);
     assert!(size_of::<VmTable>() == layout::table::SIZE as usize);
     assert!(size_of::<VmMemory>() == layout::memory::SIZE as usize);
+    assert!(size_of::<VmSharedMemory>() == layout::memory::SIZE as usize);
+    assert!(size_of::<VmSharedMemorySlot>() == layout::shared_memory::SIZE as usize);
     assert!(size_of::<ValRaw>() == layout::VALUE_SIZE as usize);
 };

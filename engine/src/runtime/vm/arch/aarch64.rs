@@ -69,3 +69,126 @@ pub(crate) fn flush_instructions(code: &[u8]) {
     // SAFETY: barriers.
     unsafe { asm!("dsb ish", "isb", options(nostack, preserves_flags)) };
 }
+
+/// Copies bytes, the first ones first.
+///
+/// # Safety
+/// Both ranges may be accessed; where they overlap, `dst` is not behind `src`.
+pub(crate) unsafe fn copy_forward(dst: *mut u8, src: *const u8, len: usize) {
+    // SAFETY: as the caller says. Sixteen at a time, all read before any is written; then one at a
+    // time.
+    unsafe {
+        asm!(
+            "2:",
+            "subs {len}, {len}, #16",
+            "b.lo 3f",
+            "ldp {x}, {y}, [{src}], #16",
+            "stp {x}, {y}, [{dst}], #16",
+            "b 2b",
+            "3:",
+            "adds {len}, {len}, #16",
+            "b.eq 5f",
+            "4:",
+            "ldrb {x:w}, [{src}], #1",
+            "strb {x:w}, [{dst}], #1",
+            "subs {len}, {len}, #1",
+            "b.ne 4b",
+            "5:",
+            x = out(reg) _,
+            y = out(reg) _,
+            len = inout(reg) len => _,
+            dst = inout(reg) dst => _,
+            src = inout(reg) src => _,
+            options(nostack),
+        )
+    }
+}
+
+/// Copies bytes, the last ones first.
+///
+/// # Safety
+/// Both ranges may be accessed; where they overlap, `dst` is not before `src`.
+pub(crate) unsafe fn copy_backward(dst: *mut u8, src: *const u8, len: usize) {
+    // SAFETY: as the caller says. Sixteen at a time, all read before any is written; then one at a
+    // time.
+    unsafe {
+        asm!(
+            "2:",
+            "subs {len}, {len}, #16",
+            "b.lo 3f",
+            "ldp {x}, {y}, [{src}, #-16]!",
+            "stp {x}, {y}, [{dst}, #-16]!",
+            "b 2b",
+            "3:",
+            "adds {len}, {len}, #16",
+            "b.eq 5f",
+            "4:",
+            "ldrb {x:w}, [{src}, #-1]!",
+            "strb {x:w}, [{dst}, #-1]!",
+            "subs {len}, {len}, #1",
+            "b.ne 4b",
+            "5:",
+            x = out(reg) _,
+            y = out(reg) _,
+            len = inout(reg) len => _,
+            dst = inout(reg) dst.wrapping_add(len) => _,
+            src = inout(reg) src.wrapping_add(len) => _,
+            options(nostack),
+        )
+    }
+}
+
+/// Sets bytes.
+///
+/// # Safety
+/// The range may be accessed.
+pub(crate) unsafe fn fill(dst: *mut u8, byte: u8, len: usize) {
+    // SAFETY: as the caller says. Sixteen at a time, then one at a time.
+    unsafe {
+        asm!(
+            "2:",
+            "subs {len}, {len}, #16",
+            "b.lo 3f",
+            "stp {x}, {x}, [{dst}], #16",
+            "b 2b",
+            "3:",
+            "adds {len}, {len}, #16",
+            "b.eq 5f",
+            "4:",
+            "strb {x:w}, [{dst}], #1",
+            "subs {len}, {len}, #1",
+            "b.ne 4b",
+            "5:",
+            x = in(reg) u64::from_ne_bytes([byte; 8]),
+            len = inout(reg) len => _,
+            dst = inout(reg) dst => _,
+            options(nostack),
+        )
+    }
+}
+
+/// Loads a number at once, in one order with all that is atomic.
+///
+/// # Safety
+/// It may be accessed, and is aligned.
+pub(crate) unsafe fn load32(address: *const u32) -> u32 {
+    let value;
+    // SAFETY: as the caller says.
+    unsafe {
+        asm!("ldar {:w}, [{}]", out(reg) value, in(reg) address, options(nostack, preserves_flags))
+    };
+    value
+}
+
+/// As `load32`.
+///
+/// # Safety
+/// Likewise.
+pub(crate) unsafe fn load64(address: *const u64) -> u64 {
+    let value;
+    // SAFETY: as the caller says.
+    unsafe {
+        asm!("ldar {}, [{}]", out(reg) value, in(reg) address, options(nostack, preserves_flags))
+    };
+    value
+}

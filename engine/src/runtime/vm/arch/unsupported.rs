@@ -17,3 +17,43 @@ pub(crate) fn strip_return_address(address: usize) -> usize {
 }
 
 pub(crate) fn flush_instructions(_code: &[u8]) {}
+
+/// See the other files.
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn copy_forward(_dst: *mut u8, _src: *const u8, _len: usize) {
+    std::process::abort()
+}
+
+/// See the other files.
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn copy_backward(_dst: *mut u8, _src: *const u8, _len: usize) {
+    std::process::abort()
+}
+
+/// See the other files.
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn fill(_dst: *mut u8, _byte: u8, _len: usize) {
+    std::process::abort()
+}
+
+/// See the other files.
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn load32(_address: *const u32) -> u32 {
+    std::process::abort()
+}
+
+/// See the other files.
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn load64(_address: *const u64) -> u64 {
+    std::process::abort()
+}
