@@ -46,6 +46,7 @@ pub(crate) struct Fingerprint {
     pub(crate) bounds: Bounds,
     pub(crate) opt_level: OptLevel,
     pub(crate) nan_canonicalization: bool,
+    pub(crate) relaxed_simd_deterministic: bool,
     pub(crate) fuel: bool,
     pub(crate) epoch_interruption: bool,
 }
@@ -68,10 +69,12 @@ impl Fingerprint {
             bounds,
             opt_level,
             nan_canonicalization,
+            relaxed_simd_deterministic,
             fuel,
             epoch_interruption,
         } = self;
         let on_off = |on: bool| String::from(if on { "on" } else { "off" });
+        let relaxed_simd = if *relaxed_simd_deterministic { "deterministic" } else { "fast" };
         [
             ("engine", ENGINE_VERSION.to_string()),
             ("format", FORMAT_VERSION.to_string()),
@@ -85,6 +88,7 @@ impl Fingerprint {
             ("features", features.to_string()),
             ("opt-level", opt_level.as_str().to_string()),
             ("nan-canonicalization", on_off(*nan_canonicalization)),
+            ("relaxed-simd", relaxed_simd.to_string()),
             ("fuel", on_off(*fuel)),
             ("epoch-interruption", on_off(*epoch_interruption)),
         ]
@@ -219,6 +223,7 @@ mod tests {
             bounds: Bounds::Guard,
             opt_level: OptLevel::Speed,
             nan_canonicalization: false,
+            relaxed_simd_deterministic: true,
             fuel: false,
             epoch_interruption: false,
         }
@@ -235,6 +240,7 @@ mod tests {
             ("bounds", Fingerprint { bounds: Bounds::Explicit, ..base }),
             ("opt-level", Fingerprint { opt_level: OptLevel::None, ..base }),
             ("nan-canonicalization", Fingerprint { nan_canonicalization: true, ..base }),
+            ("relaxed-simd", Fingerprint { relaxed_simd_deterministic: false, ..base }),
             ("fuel", Fingerprint { fuel: true, ..base }),
             ("epoch-interruption", Fingerprint { epoch_interruption: true, ..base }),
         ];

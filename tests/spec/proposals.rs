@@ -41,10 +41,20 @@ fn tail_call() {
     everywhere("tail-call", || proposal(Proposal::TailCall), &[Features::TAIL_CALL]);
 }
 
+/// Both with the same results everywhere and with those that are fast.
 #[test]
 fn relaxed_simd() {
     let features = [Features::SIMD, Features::RELAXED_SIMD];
     everywhere("relaxed-simd", || proposal(Proposal::RelaxedSimd), &features);
+    let mut config = Config::new();
+    config.features(relaxed_features()).relaxed_simd_deterministic(false);
+    run("relaxed-simd, fast", proposal(Proposal::RelaxedSimd), &config);
+    config.cranelift_opt_level(OptLevel::None);
+    run("relaxed-simd, fast, unoptimised", proposal(Proposal::RelaxedSimd), &config);
+}
+
+fn relaxed_features() -> Features {
+    Features::WASM2.union(Features::RELAXED_SIMD)
 }
 
 #[test]
@@ -52,10 +62,12 @@ fn relaxed_simd_on_older_processors() {
     let engine = Engine::default();
     let levels = CpuLevel::named(engine.target().arch()).iter().copied();
     let mut config = Config::new();
-    config.features(Features::WASM2.union(Features::RELAXED_SIMD));
+    config.features(relaxed_features());
     for level in levels.skip_while(|level| *level != engine.cpu()).skip(1) {
-        let group = format!("relaxed-simd, {level}");
-        run(&group, proposal(Proposal::RelaxedSimd), config.cpu(level));
+        config.cpu(level).relaxed_simd_deterministic(true);
+        run(&format!("relaxed-simd, {level}"), proposal(Proposal::RelaxedSimd), &config);
+        config.relaxed_simd_deterministic(false);
+        run(&format!("relaxed-simd, fast, {level}"), proposal(Proposal::RelaxedSimd), &config);
     }
 }
 
