@@ -87,8 +87,8 @@ impl Engines {
         config.parallel_compilation(args.jobs == 1);
         let engines = Engines {
             config,
-            features: plan::features(args.code.features.as_deref())?,
-            follow: args.code.features.is_none(),
+            features: plan::features(args.code.tuning.features.as_deref())?,
+            follow: args.code.tuning.features.is_none(),
             made: Mutex::default(),
         };
         // What cannot be is found out before anything runs.
