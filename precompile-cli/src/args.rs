@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -284,8 +285,12 @@ pub(crate) struct Settings {
 /// Run scripts of tests, in the format of WebAssembly's own.
 ///
 /// Each directive that fails is told as FILE:LINE: MESSAGE on standard error, and the others run
-/// all the same. Lines such as ;;! memory64 = true at the top of a script switch a proposal for
-/// it, unless --features is given. There is no cache.
+/// all the same. Scripts run in processes of their own: one that crashes, or takes longer than
+/// --timeout, fails from that directive on, and no other one notices.
+///
+/// Lines such as ;;! memory64 = true at the top of a script switch a proposal for it, unless
+/// --features is given. A script whose lines ask for what the engine does not have is skipped: it
+/// is told and counted, and has not passed. There is no cache.
 #[derive(Debug, Args)]
 pub(crate) struct Wast {
     /// Scripts, folders of them, or - for standard input
@@ -296,11 +301,25 @@ pub(crate) struct Wast {
     /// Scripts that run at the same time; 0 for one a processor
     #[arg(short = 'j', long, value_name = "N", default_value_t = 0)]
     pub(crate) jobs: usize,
+    /// How long a script may take; 0 for as long as it likes. With --epoch-interruption it is
+    /// interrupted, else its process is ended
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) timeout: u32,
+    /// Run the scripts that come in; see commands/wast/worker.rs
+    #[arg(long, hide = true)]
+    pub(crate) worker: bool,
     /// json writes one document to standard output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+impl Wast {
+    /// How long a script may take.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        (self.timeout > 0).then(|| Duration::from_secs(self.timeout.into()))
+    }
 }
 
 /// Print a script that completes command lines.

@@ -2,7 +2,9 @@
 
 use crate::expect::{self, Stopped};
 use crate::{keyword, spectest, values};
-use precompile::{Engine, ErrorKind, Features, Instance, Linker, Module, Result, Store, Val};
+use precompile::{
+    Engine, Error, ErrorKind, Features, Instance, Linker, Module, Result, Store, Trap, Val,
+};
 use std::collections::{HashMap, HashSet};
 use wast::token::{Id, Span};
 use wast::{QuoteWat, WastDirective, WastExecute, WastInvoke, WastThread, Wat};
@@ -24,16 +26,20 @@ pub(crate) struct Session {
     threads: HashSet<String>,
     /// What the script is about, and the engine does not have.
     lacking: Features,
+    /// The epochs that it may take.
+    epochs: Option<u64>,
+    /// Whether they are over.
+    is_interrupted: bool,
 }
 
 impl Session {
     /// With nothing but the host's modules in it, for a script about features some of which,
     /// `lacking`, the engine does not have.
-    pub(crate) fn new(engine: &Engine, lacking: Features) -> Result<Self> {
+    pub(crate) fn new(engine: &Engine, lacking: Features, epochs: Option<u64>) -> Result<Self> {
         let mut store = Store::new(engine, ());
-        // Where either is looked at, there is enough.
+        // Where it is looked at, there is enough.
         let _ = store.set_fuel(u64::MAX);
-        store.set_epoch_deadline(u64::MAX);
+        store.set_epoch_deadline(epochs.unwrap_or(u64::MAX));
         let mut linker = Linker::new(engine);
         // A name that is registered again means the later instance.
         linker.allow_shadowing(true);
@@ -49,7 +55,20 @@ impl Session {
             definitions: HashMap::new(),
             threads: HashSet::new(),
             lacking,
+            epochs,
+            is_interrupted: false,
         })
+    }
+
+    /// Whether the epochs of the script are over, so that nothing more of it can run.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.is_interrupted
+    }
+
+    /// Why a directive ended, noted if it is that the script took too long.
+    fn stopped(&mut self, error: Error) -> Stopped {
+        self.is_interrupted |= error.downcast_ref() == Some(&Trap::Interrupt);
+        Stopped::Engine(error)
     }
 
     /// Runs a directive. `line` tells in which line of the script something inside of it is.
@@ -130,7 +149,7 @@ impl Session {
                 "the thread shares the module `{name}`: shared memories are not supported yet"
             ));
         }
-        let child = Session::new(&self.engine, self.lacking);
+        let child = Session::new(&self.engine, self.lacking, self.epochs);
         let mut child = child.map_err(|error| format!("no module `spectest`: {error:#}"))?;
         let mut failures = Vec::new();
         for directive in &mut thread.directives {
@@ -139,6 +158,7 @@ impl Session {
                 failures.push(format!("line {}: {}: {message}", line(span), keyword(directive)));
             }
         }
+        self.is_interrupted |= child.is_interrupted;
         self.threads.insert(thread.name.name().to_string());
         if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
     }
@@ -159,7 +179,8 @@ impl Session {
     }
 
     fn instantiate(&mut self, name: Option<Id<'_>>, module: &Module) -> Result<(), Stopped> {
-        let instance = self.linker.instantiate(&mut self.store, module)?;
+        let instance = self.linker.instantiate(&mut self.store, module);
+        let instance = instance.map_err(|error| self.stopped(error))?;
         if let Some(name) = name {
             let name = name.name();
             self.instances.insert(name.to_string(), instance);
@@ -203,7 +224,8 @@ impl Session {
         let module = Module::from_binary(&self.engine, &bytes);
         // What does not compile has neither trapped nor failed to link.
         let module = module.map_err(|error| format!("refused: {error:#}"))?;
-        self.linker.instantiate(&mut self.store, &module)?;
+        let instance = self.linker.instantiate(&mut self.store, &module);
+        instance.map_err(|error| self.stopped(error))?;
         Ok(Vec::new())
     }
 
@@ -214,7 +236,8 @@ impl Session {
         let args = invoke.args.iter().map(|arg| values::argument(arg, &mut self.store));
         let args = args.collect::<Result<Vec<_>, _>>()?;
         let mut results = vec![Val::I32(0); func.ty(&self.store).results().len()];
-        func.call(&mut self.store, &args, &mut results)?;
+        let called = func.call(&mut self.store, &args, &mut results);
+        called.map_err(|error| self.stopped(error))?;
         Ok(results)
     }
 
