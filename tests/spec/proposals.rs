@@ -93,15 +93,28 @@ fn function_references() {
 /// the specification's repository of tests.
 #[test]
 fn memory64_and_table64() {
-    let Some(files) = extra() else { return };
-    let files = || {
-        files.iter().map(|path| TestFile {
-            parent: "spec-extra".into(),
-            name: path.file_name().expect("a file").to_string_lossy().into_owned(),
-            contents: without_arrays(fs::read_to_string(path).expect("readable").leak()),
-        })
-    };
-    everywhere("memory64 and table64", files, &[Features::MEMORY64]);
+    if let Some(files) = extra("") {
+        everywhere("memory64 and table64", || again(&files), &[Features::MEMORY64]);
+    }
+}
+
+/// Annotations, which are in custom sections; also from there. One script has tags.
+#[test]
+fn annotations() {
+    let Some(mut files) = extra("custom") else { return };
+    files.retain(|file| {
+        file.name != "name_annot.wast" || Features::SUPPORTED.contains(Features::EXCEPTIONS)
+    });
+    let features = Features::EXCEPTIONS.intersection(Features::SUPPORTED);
+    everywhere("annotations", || again(&files), &[features]);
+}
+
+fn again(files: &[TestFile<'static>]) -> impl Iterator<Item = TestFile<'static>> {
+    files.iter().map(|file| TestFile {
+        parent: file.parent.clone(),
+        name: file.name.clone(),
+        contents: file.contents,
+    })
 }
 
 /// The last module of one script, and the call of it, are about garbage-collected arrays.
@@ -111,23 +124,32 @@ fn without_arrays(script: &str) -> &str {
     &script[..module.unwrap_or(script.len())]
 }
 
-/// The scripts in the folder that `SPEC_EXTRA` names, or in the one beside this repository.
-fn extra() -> Option<Vec<PathBuf>> {
+/// The scripts in a part of the folder that `PRECOMPILE_SPEC_EXTRA` names, or of the one beside
+/// this repository.
+fn extra(part: &str) -> Option<Vec<TestFile<'static>>> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/suites/spec-extra");
-    let named = env::var_os("SPEC_EXTRA").map(PathBuf::from);
-    let folder = named.clone().unwrap_or(beside);
+    let named = env::var_os("PRECOMPILE_SPEC_EXTRA").map(PathBuf::from);
+    let folder = named.clone().unwrap_or(beside).join(part);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) => {
             assert!(named.is_none(), "{}: {error}", folder.display());
-            println!("SKIPPED: SPEC_EXTRA names no folder, and there is none beside this one");
+            println!(
+                "SKIPPED: PRECOMPILE_SPEC_EXTRA names no folder, and there is none beside this one"
+            );
             return None;
         }
     };
-    let mut files: Vec<_> = entries
+    let mut paths: Vec<_> = entries
         .map(|entry| entry.expect("readable").path())
         .filter(|path| path.extension().is_some_and(|end| end == "wast"))
         .collect();
-    files.sort();
-    Some(files)
+    paths.sort();
+    let parent = ["spec-extra", part].join("/");
+    let files = paths.iter().map(|path| TestFile {
+        parent: parent.trim_end_matches('/').to_string(),
+        name: path.file_name().expect("a file").to_string_lossy().into_owned(),
+        contents: without_arrays(fs::read_to_string(path).expect("readable").leak()),
+    });
+    Some(files.collect())
 }
