@@ -9,7 +9,7 @@
 use crate::abi::ABI_VERSION;
 use crate::abi::identity::{CODEGEN_EPOCH, ENGINE_VERSION, PINS, SOURCES};
 use crate::abi::memory_plan::Bounds;
-use crate::abi::target::{CpuLevel, Target};
+use crate::abi::target::{CpuFeatures, CpuLevel, Target};
 use crate::artifact::FORMAT_VERSION;
 use crate::features::Features;
 use sha2::{Digest, Sha256};
@@ -118,6 +118,7 @@ impl Fingerprint {
                 field: field.name.to_string(),
                 expected: field.value,
                 found,
+                lacking: CpuFeatures::NONE,
             })
         })
     }
@@ -158,11 +159,17 @@ pub struct Difference {
     pub expected: String,
     /// What there is.
     pub found: String,
+    /// Of what there is, if it is a level of processors, what this one lacks for it.
+    pub lacking: CpuFeatures,
 }
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} is {}, this engine needs {}", self.field, self.found, self.expected)
+        write!(f, "{} is {}, this engine needs {}", self.field, self.found, self.expected)?;
+        if self.lacking.is_empty() {
+            return Ok(());
+        }
+        write!(f, "; this processor lacks {} for {}", self.lacking, self.found)
     }
 }
 
@@ -212,7 +219,7 @@ pub(crate) fn entry_id(digest: &ModuleDigest, fingerprint: &Fingerprint) -> [u8;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::target::{Arch, CpuFeatures, Os};
+    use crate::abi::target::{Arch, Os};
     use std::collections::HashSet;
 
     fn base() -> Fingerprint {
