@@ -1,8 +1,8 @@
 //! Asking the cache: the engine's levels, best first, and what is told of a miss.
 
+use crate::CpuLevel;
 use crate::Engine;
 use crate::Module;
-use crate::abi::target::CpuLevel;
 use crate::compiler::Compiled;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::{Fingerprint, ModuleDigest, nearest_difference};
