@@ -37,6 +37,7 @@ pub(crate) struct CompileConfig {
     pub(crate) bounds: Option<Bounds>,
     pub(crate) opt_level: OptLevel,
     pub(crate) nan_canonicalization: bool,
+    pub(crate) relaxed_simd_deterministic: bool,
     pub(crate) fuel: bool,
     pub(crate) epoch_interruption: bool,
 }
@@ -79,6 +80,7 @@ impl Default for Config {
                 bounds: None,
                 opt_level: OptLevel::Speed,
                 nan_canonicalization: false,
+                relaxed_simd_deterministic: true,
                 fuel: false,
                 epoch_interruption: false,
             },
@@ -111,14 +113,15 @@ macro_rules! proposals {
     };
 }
 
+// What the engine does not support may be switched on here; `Engine::new` then says its name.
 proposals! {
     wasm_multi_value MULTI_VALUE "blocks and functions with several results";
     wasm_bulk_memory BULK_MEMORY "bulk memory operations";
     wasm_reference_types REFERENCE_TYPES "reference types";
     wasm_simd SIMD "128-bit vectors";
-    wasm_relaxed_simd RELAXED_SIMD "relaxed vector instructions, which have the same results on all processors here";
+    wasm_relaxed_simd RELAXED_SIMD "relaxed vector instructions (see [`Config::relaxed_simd_deterministic`])";
     wasm_tail_call TAIL_CALL "tail calls";
-    wasm_exceptions EXCEPTIONS "exceptions (not supported yet)";
+    wasm_exceptions EXCEPTIONS "exceptions";
     wasm_function_references FUNCTION_REFERENCES "typed function references";
     wasm_memory64 MEMORY64 "64-bit memories and tables";
     wasm_multi_memory MULTI_MEMORY "several memories";
@@ -126,7 +129,7 @@ proposals! {
     wasm_threads THREADS "shared memories and atomics, see [`SharedMemory`](crate::SharedMemory); off by default";
     wasm_custom_page_sizes CUSTOM_PAGE_SIZES "custom page sizes";
     wasm_wide_arithmetic WIDE_ARITHMETIC "128-bit arithmetic";
-    wasm_gc GC "garbage-collected types (not supported yet)";
+    wasm_gc GC "garbage-collected types";
 }
 
 impl Config {
@@ -135,7 +138,9 @@ impl Config {
         Config::default()
     }
 
-    /// The proposals that modules may use, all at once. Changes the key.
+    /// The proposals that modules may use, all at once: by default those of WebAssembly 3.0 that
+    /// the engine supports. Changes the key. One that it does not support is refused by
+    /// [`Engine::new`](crate::Engine::new), by its name.
     pub fn features(&mut self, features: Features) -> &mut Self {
         self.compile.features = features;
         self
@@ -179,6 +184,15 @@ impl Config {
     /// key. Costs time in floating-point code; off by default.
     pub fn cranelift_nan_canonicalization(&mut self, enable: bool) -> &mut Self {
         self.compile.nan_canonicalization = enable;
+        self
+    }
+
+    /// Whether relaxed vector instructions have the same results on all processors (the default),
+    /// or whatever is quickest on those that code is made for, of what the specification allows.
+    /// Then results may depend on the level of processors of the entry that is found. Changes the
+    /// key.
+    pub fn relaxed_simd_deterministic(&mut self, enable: bool) -> &mut Self {
+        self.compile.relaxed_simd_deterministic = enable;
         self
     }
 

@@ -117,6 +117,7 @@ impl Engine {
                 bounds,
                 opt_level: settings.opt_level,
                 nan_canonicalization: settings.nan_canonicalization,
+                relaxed_simd_deterministic: settings.relaxed_simd_deterministic,
                 fuel: settings.fuel,
                 epoch_interruption: settings.epoch_interruption,
             })

@@ -6,7 +6,9 @@ macro_rules! features {
     ($($(#[$doc:meta])* $constant:ident = $bit:literal, $name:literal, $state:ident;)*) => {
         /// A set of proposals. A module that uses one which is not in the set is invalid.
         ///
-        /// The default is [`Features::DEFAULT`]. The set is part of the fingerprint.
+        /// The default is what the newest specification, [`Features::WASM3`], has and this engine
+        /// supports: what is no part of the specification yet is switched on by name. The set is
+        /// part of the fingerprint.
         #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         pub struct Features(u64);
 
@@ -73,6 +75,17 @@ impl Features {
         .union(Features::REFERENCE_TYPES)
         .union(Features::SIMD);
 
+    /// WebAssembly 3.0.
+    pub const WASM3: Features = Features::WASM2
+        .union(Features::RELAXED_SIMD)
+        .union(Features::TAIL_CALL)
+        .union(Features::EXCEPTIONS)
+        .union(Features::FUNCTION_REFERENCES)
+        .union(Features::MEMORY64)
+        .union(Features::MULTI_MEMORY)
+        .union(Features::EXTENDED_CONST)
+        .union(Features::GC);
+
     /// Every proposal that the engine supports.
     pub const SUPPORTED: Features = {
         let mut all = 0;
@@ -86,11 +99,6 @@ impl Features {
         Features(all)
     };
 
-    /// What modules may use unless somebody says otherwise: all that is supported, but for
-    /// threads, which version 3.0 does not have either. A module that waits for others takes its
-    /// embedder's thread for as long as it likes, so embedders ask for that.
-    pub const DEFAULT: Features = Features::SUPPORTED.difference(Features::THREADS);
-
     /// No proposal at all.
     pub const NONE: Features = Features(0);
 
@@ -98,6 +106,12 @@ impl Features {
     #[must_use]
     pub const fn union(self, other: Features) -> Features {
         Features(self.0 | other.0)
+    }
+
+    /// What is in both sets.
+    #[must_use]
+    pub const fn intersection(self, other: Features) -> Features {
+        Features(self.0 & other.0)
     }
 
     /// What of `self` is not in `other`.
@@ -135,7 +149,7 @@ impl Features {
 
 impl Default for Features {
     fn default() -> Self {
-        Features::DEFAULT
+        Features::WASM3.intersection(Features::SUPPORTED)
     }
 }
 
@@ -154,5 +168,23 @@ impl fmt::Display for Features {
 impl fmt::Debug for Features {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Features({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is no part of the specification takes a switch, whether it is supported or not.
+    #[test]
+    fn the_default_is_the_specification() {
+        let default = Features::default();
+        assert!(default.contains(Features::WASM2) && Features::SUPPORTED.contains(default));
+        let others = [Features::THREADS, Features::CUSTOM_PAGE_SIZES, Features::WIDE_ARITHMETIC];
+        for feature in others {
+            assert!(!default.contains(feature) && !Features::WASM3.contains(feature), "{feature}");
+        }
+        let beyond = others.into_iter().fold(Features::NONE, Features::union);
+        assert_eq!(Features::SUPPORTED.difference(default).difference(beyond), Features::NONE);
     }
 }

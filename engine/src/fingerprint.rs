@@ -9,7 +9,7 @@
 use crate::abi::ABI_VERSION;
 use crate::abi::identity::{CODEGEN_EPOCH, ENGINE_VERSION, PINS, SOURCES};
 use crate::abi::memory_plan::Bounds;
-use crate::abi::target::{CpuLevel, Target};
+use crate::abi::target::{CpuFeatures, CpuLevel, Target};
 use crate::artifact::FORMAT_VERSION;
 use crate::features::Features;
 use sha2::{Digest, Sha256};
@@ -46,6 +46,7 @@ pub(crate) struct Fingerprint {
     pub(crate) bounds: Bounds,
     pub(crate) opt_level: OptLevel,
     pub(crate) nan_canonicalization: bool,
+    pub(crate) relaxed_simd_deterministic: bool,
     pub(crate) fuel: bool,
     pub(crate) epoch_interruption: bool,
 }
@@ -68,10 +69,12 @@ impl Fingerprint {
             bounds,
             opt_level,
             nan_canonicalization,
+            relaxed_simd_deterministic,
             fuel,
             epoch_interruption,
         } = self;
         let on_off = |on: bool| String::from(if on { "on" } else { "off" });
+        let relaxed_simd = if *relaxed_simd_deterministic { "deterministic" } else { "fast" };
         [
             ("engine", ENGINE_VERSION.to_string()),
             ("format", FORMAT_VERSION.to_string()),
@@ -85,6 +88,7 @@ impl Fingerprint {
             ("features", features.to_string()),
             ("opt-level", opt_level.as_str().to_string()),
             ("nan-canonicalization", on_off(*nan_canonicalization)),
+            ("relaxed-simd", relaxed_simd.to_string()),
             ("fuel", on_off(*fuel)),
             ("epoch-interruption", on_off(*epoch_interruption)),
         ]
@@ -114,6 +118,7 @@ impl Fingerprint {
                 field: field.name.to_string(),
                 expected: field.value,
                 found,
+                lacking: CpuFeatures::NONE,
             })
         })
     }
@@ -154,11 +159,17 @@ pub struct Difference {
     pub expected: String,
     /// What there is.
     pub found: String,
+    /// Of what there is, if it is a level of processors, what this one lacks for it.
+    pub lacking: CpuFeatures,
 }
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} is {}, this engine needs {}", self.field, self.found, self.expected)
+        write!(f, "{} is {}, this engine needs {}", self.field, self.found, self.expected)?;
+        if self.lacking.is_empty() {
+            return Ok(());
+        }
+        write!(f, "; this processor lacks {} for {}", self.lacking, self.found)
     }
 }
 
@@ -208,7 +219,7 @@ pub(crate) fn entry_id(digest: &ModuleDigest, fingerprint: &Fingerprint) -> [u8;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::target::{Arch, CpuFeatures, Os};
+    use crate::abi::target::{Arch, Os};
     use std::collections::HashSet;
 
     fn base() -> Fingerprint {
@@ -219,6 +230,7 @@ mod tests {
             bounds: Bounds::Guard,
             opt_level: OptLevel::Speed,
             nan_canonicalization: false,
+            relaxed_simd_deterministic: true,
             fuel: false,
             epoch_interruption: false,
         }
@@ -235,6 +247,7 @@ mod tests {
             ("bounds", Fingerprint { bounds: Bounds::Explicit, ..base }),
             ("opt-level", Fingerprint { opt_level: OptLevel::None, ..base }),
             ("nan-canonicalization", Fingerprint { nan_canonicalization: true, ..base }),
+            ("relaxed-simd", Fingerprint { relaxed_simd_deterministic: false, ..base }),
             ("fuel", Fingerprint { fuel: true, ..base }),
             ("epoch-interruption", Fingerprint { epoch_interruption: true, ..base }),
         ];

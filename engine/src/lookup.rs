@@ -1,5 +1,6 @@
 //! Asking the cache: the engine's levels, best first, and what is told of a miss.
 
+use crate::CpuLevel;
 use crate::Engine;
 use crate::Module;
 use crate::compiler::Compiled;
@@ -171,10 +172,16 @@ fn why(
     }
     let siblings = layers.siblings(&digest.0);
     let descriptions = siblings.iter().map(|(_, sibling)| &*sibling.description);
-    match nearest_difference(engine.candidates(), descriptions) {
-        Some(difference) => Miss::Differs(difference),
-        None => Miss::Absent,
+    let Some(mut difference) = nearest_difference(engine.candidates(), descriptions) else {
+        return Miss::Absent;
+    };
+    if difference.field == "cpu"
+        && engine.runs_here()
+        && let Ok(level) = CpuLevel::parse(&difference.found, engine.target().arch())
+    {
+        difference.lacking = level.features().difference(engine.host_features());
     }
+    Miss::Differs(difference)
 }
 
 /// Looks for the entries `ids` of module `digest`, best first, without loading what there is.

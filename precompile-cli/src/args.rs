@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -108,25 +109,36 @@ pub(crate) struct Code {
     /// x86-64-v2 or aarch64; native is this host's own processor
     #[arg(long, value_name = "LEVEL")]
     pub(crate) cpu: Vec<String>,
-    /// How hard the compiler tries
-    #[arg(long, value_name = "LEVEL", default_value = "speed")]
-    pub(crate) opt_level: Opt,
-    /// Proposals that modules may use: a set such as simd,bulk-memory, or changes of the default
-    /// such as -simd,+multi-value
-    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
-    pub(crate) features: Option<String>,
     /// How accesses are kept inside of memories
     #[arg(long, value_name = "HOW", default_value = "guard")]
     pub(crate) bounds: Bounds,
-    /// Give every NaN the same bits on all processors
-    #[arg(long)]
-    pub(crate) nan_canonicalization: bool,
     /// Make code that counts fuel, for apps with Config::consume_fuel
     #[arg(long)]
     pub(crate) fuel: bool,
     /// Make code that looks at the epoch, for apps with Config::epoch_interruption
     #[arg(long)]
     pub(crate) epoch_interruption: bool,
+    #[command(flatten)]
+    pub(crate) tuning: Tuning,
+}
+
+/// The part of it that is the same for all processors, and that `run` has as well.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Settings that change code")]
+pub(crate) struct Tuning {
+    /// How hard the compiler tries
+    #[arg(long, value_name = "LEVEL", default_value = "speed")]
+    pub(crate) opt_level: Opt,
+    /// Proposals that modules may use: changes of the default, such as -simd,+wide-arithmetic; or
+    /// all, wasm1, wasm2 or wasm3 and changes of that; or a list, such as simd,bulk-memory
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    pub(crate) features: Option<String>,
+    /// Give every NaN the same bits on all processors
+    #[arg(long)]
+    pub(crate) nan_canonicalization: bool,
+    /// Relaxed vector instructions: the same results on all processors, or what is fast on one
+    #[arg(long, value_name = "HOW", default_value = "deterministic")]
+    pub(crate) relaxed_simd: RelaxedSimd,
 }
 
 /// Which entries are believed.
@@ -178,6 +190,15 @@ pub(crate) struct Run {
     /// How compiled modules get into memory
     #[arg(long, value_name = "HOW", default_value = "map")]
     pub(crate) load: Load,
+    /// Level of processors, such as x86-64-v3: look for no other, and compile for it. The default
+    /// is the best one that there is an entry for, and then the best one of this host
+    #[arg(long, value_name = "LEVEL", help_heading = "Settings that change code")]
+    pub(crate) cpu: Option<String>,
+    /// How accesses are kept inside of memories; the default is guard, if this host can
+    #[arg(long, value_name = "HOW", help_heading = "Settings that change code")]
+    pub(crate) bounds: Option<Bounds>,
+    #[command(flatten)]
+    pub(crate) tuning: Tuning,
     #[command(flatten)]
     pub(crate) trust: Trust,
     #[command(flatten)]
@@ -264,8 +285,12 @@ pub(crate) struct Settings {
 /// Run scripts of tests, in the format of WebAssembly's own.
 ///
 /// Each directive that fails is told as FILE:LINE: MESSAGE on standard error, and the others run
-/// all the same. Lines such as ;;! memory64 = true at the top of a script switch a proposal for
-/// it, unless --features is given. There is no cache.
+/// all the same. Scripts run in processes of their own: one that crashes, or takes longer than
+/// --timeout, fails from that directive on, and no other one notices.
+///
+/// Lines such as ;;! memory64 = true at the top of a script switch a proposal for it, unless
+/// --features is given. A script whose lines ask for what the engine does not have is skipped: it
+/// is told and counted, and has not passed. There is no cache.
 #[derive(Debug, Args)]
 pub(crate) struct Wast {
     /// Scripts, folders of them, or - for standard input
@@ -276,11 +301,25 @@ pub(crate) struct Wast {
     /// Scripts that run at the same time; 0 for one a processor
     #[arg(short = 'j', long, value_name = "N", default_value_t = 0)]
     pub(crate) jobs: usize,
+    /// How long a script may take; 0 for as long as it likes. With --epoch-interruption it is
+    /// interrupted, else its process is ended
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) timeout: u32,
+    /// Run the scripts that come in; see commands/wast/worker.rs
+    #[arg(long, hide = true)]
+    pub(crate) worker: bool,
     /// json writes one document to standard output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+impl Wast {
+    /// How long a script may take.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        (self.timeout > 0).then(|| Duration::from_secs(self.timeout.into()))
+    }
 }
 
 /// Print a script that completes command lines.
@@ -331,6 +370,13 @@ pub(crate) enum Verify {
     Header,
     Full,
     Signed,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum RelaxedSimd {
+    #[default]
+    Deterministic,
+    Fast,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -1,6 +1,6 @@
 //! From arguments to what they mean: settings of engines, and which cache.
 
-use crate::args::{self, Code, Trust, Verify};
+use crate::args::{self, Code, Run, Trust, Tuning, Verify};
 use precompile::cache::{DirOptions, Layers, LayersBuilder, Mode, Policy, SigningKey, TrustedKeys};
 use precompile::{Arch, Bounds, Config, CpuLevel, Engine, Features, OptLevel, Target};
 use std::ffi::OsString;
@@ -92,33 +92,65 @@ fn config(code: &Code, target: Target, cpu: CpuLevel) -> Result<Config, Usage> {
         .target(&target.to_string())
         .map_err(|error| Usage(format!("{error:#}")))?
         .cpu(cpu)
-        .features(features(code.features.as_deref())?)
-        .bounds(match code.bounds {
-            args::Bounds::Guard => Bounds::Guard,
-            args::Bounds::Explicit => Bounds::Explicit,
-        })
-        .cranelift_opt_level(match code.opt_level {
-            args::Opt::None => OptLevel::None,
-            args::Opt::Speed => OptLevel::Speed,
-        })
-        .cranelift_nan_canonicalization(code.nan_canonicalization)
+        .bounds(bounds(code.bounds))
         .consume_fuel(code.fuel)
         .epoch_interruption(code.epoch_interruption);
+    tune(&mut config, &code.tuning)?;
     Ok(config)
 }
 
-/// The proposals of a list: changes of the default, or a whole set.
+/// The settings of `run`: what is not named is the engine's choice, as it is in apps.
+pub(crate) fn run_config(args: &Run) -> Result<Config, Usage> {
+    let mut config = Config::new();
+    if let Some(name) = &args.cpu {
+        let arch = Target::host().map(|host| host.arch());
+        let arch = arch.ok_or_else(|| Usage("there is no code for this host".to_string()))?;
+        config.cpu(CpuLevel::parse(name, arch).map_err(|error| Usage(error.to_string()))?);
+    }
+    if let Some(how) = args.bounds {
+        config.bounds(bounds(how));
+    }
+    tune(&mut config, &args.tuning)?;
+    Ok(config)
+}
+
+fn bounds(how: args::Bounds) -> Bounds {
+    match how {
+        args::Bounds::Guard => Bounds::Guard,
+        args::Bounds::Explicit => Bounds::Explicit,
+    }
+}
+
+fn tune(config: &mut Config, tuning: &Tuning) -> Result<(), Usage> {
+    config
+        .features(features(tuning.features.as_deref())?)
+        .cranelift_opt_level(match tuning.opt_level {
+            args::Opt::None => OptLevel::None,
+            args::Opt::Speed => OptLevel::Speed,
+        })
+        .cranelift_nan_canonicalization(tuning.nan_canonicalization)
+        .relaxed_simd_deterministic(match tuning.relaxed_simd {
+            args::RelaxedSimd::Deterministic => true,
+            args::RelaxedSimd::Fast => false,
+        });
+    Ok(())
+}
+
+/// The proposals of a list: changes of the default or of a set with a name, or a whole set.
 pub(crate) fn features(list: Option<&str>) -> Result<Features, Usage> {
     let Some(list) = list else { return Ok(Features::default()) };
     let words: Vec<&str> = list.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
-    let is_change = |word: &str| word.starts_with(['+', '-']);
-    let changes = words.iter().filter(|word| is_change(word)).count();
-    if changes != 0 && changes != words.len() {
-        let message = "--features takes changes (+simd,-bulk-memory) or a set (simd,bulk-memory), \
-                       not both";
+    let named = words.first().and_then(|word| set(word));
+    let words = &words[usize::from(named.is_some())..];
+    let is_change = |word: &&str| word.starts_with(['+', '-']);
+    let changes = words.iter().copied().filter(|word| is_change(word)).count();
+    if changes != 0 && changes != words.len() || named.is_some() && changes != words.len() {
+        let message = "--features takes changes (+simd,-bulk-memory), a set and changes \
+                       (wasm2,+simd) or a list (simd,bulk-memory), not both";
         return Err(Usage(message.to_string()));
     }
-    let mut features = if changes > 0 { Features::default() } else { Features::NONE };
+    let default = if changes > 0 { Features::default() } else { Features::NONE };
+    let mut features = named.unwrap_or(default);
     for word in words {
         let (on, name) = match word.strip_prefix('-') {
             Some(name) => (false, name),
@@ -131,6 +163,18 @@ pub(crate) fn features(list: Option<&str>) -> Result<Features, Usage> {
         features = features.with(feature, on);
     }
     Ok(features)
+}
+
+/// A set of proposals that has a name.
+fn set(name: &str) -> Option<Features> {
+    Some(match name {
+        "all" => Features::SUPPORTED,
+        "default" => Features::default(),
+        "wasm1" => Features::WASM1,
+        "wasm2" => Features::WASM2,
+        "wasm3" => Features::WASM3,
+        _ => return None,
+    })
 }
 
 /// The layers of an engine that runs here: those of the environment, with another read-write
@@ -253,7 +297,13 @@ mod tests {
         let two = Features::SIMD.union(Features::BULK_MEMORY);
         assert_eq!(features(Some("simd, bulk-memory")).unwrap(), two);
         assert_eq!(features(Some("")).unwrap(), Features::NONE);
-        assert!(features(Some("simd,-bulk-memory")).unwrap_err().0.contains("not both"));
+        assert_eq!(features(Some("all")).unwrap(), Features::SUPPORTED);
+        let some = features(Some("wasm1, +simd,-mutable-global")).unwrap();
+        assert_eq!(some, Features::SIMD);
+        for list in ["simd,-bulk-memory", "wasm2,simd", "all,wasm1", "+simd,all"] {
+            let refused = features(Some(list)).unwrap_err().0;
+            assert!(refused.contains("not both") || refused.contains("unknown"), "{refused}");
+        }
         assert!(features(Some("+sind")).unwrap_err().0.contains("there are"));
     }
 }

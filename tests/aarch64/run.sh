@@ -28,56 +28,12 @@ target=aarch64-unknown-linux-gnu
 libraries=/usr/aarch64-linux-gnu/lib
 begin=$SECONDS
 
-# A heading, and after the command how long it took.
-step() {
-    local start=$SECONDS
-    echo "-- $1"
-    shift
-    "$@"
-    echo "-- done in $((SECONDS - start)) s"
-}
-
-install_packages() {
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "this needs the packages $*; root gets them with apt-get" >&2
-        exit 1
-    fi
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
-}
+. tests/support/emulate.sh
 
 has_std() {
     local folder
     folder=$("${RUSTC:-rustc}" --print target-libdir --target $target) &&
         compgen -G "$folder/libstd-*" >/dev/null
-}
-
-# Says which emulator to use. Before version 8 each memory that wasm reserves costs it 36 MB for
-# good, too much for tests that make hundreds: then Debian's newer one, unpacked into the target
-# directory.
-find_emulator() {
-    local folder=target/aarch64/emulator version
-    version=$(qemu-aarch64 --version 2>/dev/null | sed -n '1s/.*version \([0-9]*\).*/\1/p')
-    if [ "${version:-0}" -ge 8 ]; then
-        emulator=$(command -v qemu-aarch64)
-        return
-    fi
-    emulator=$PWD/$folder/usr/bin/qemu-aarch64
-    [ ! -x "$emulator" ] || return 0
-    mkdir -p $folder/lists/partial $folder/archives/partial
-    # From where this machine has its other packages, without a change to its settings.
-    apt-get indextargets --format '$(REPO_URI)' \
-        'Created-By: Packages' 'Component: main' 'Codename: bookworm' |
-        sed -n '1s/.*/deb & bookworm-backports main/p' >$folder/sources.list
-    local private=(
-        -o "Dir::Etc::sourcelist=$PWD/$folder/sources.list" -o Dir::Etc::sourceparts=-
-        -o "Dir::State::lists=$PWD/$folder/lists" -o "Dir::Cache=$PWD/$folder"
-        -o APT::Sandbox::User=
-    )
-    apt-get "${private[@]}" update -qq
-    (cd $folder && apt-get "${private[@]}" -qq download qemu-user/bookworm-backports)
-    dpkg -x $folder/qemu-user_*.deb $folder
-    [ -x "$emulator" ]
 }
 
 tools() {
@@ -91,7 +47,7 @@ tools() {
         export RUSTC=/usr/bin/rustc
         has_std
     fi
-    find_emulator
+    find_emulator aarch64
     "$emulator" --version | sed -n 1p
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=$emulator
     # A process that is emulated starts others as they are: tests ask for the emulator by name.

@@ -291,6 +291,6 @@ fn atomics_are_off_unless_asked_for() {
     let error = Module::new(&Engine::default(), text).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(format!("{error:#}").contains("threads, which is switched off"), "{error:#}");
-    assert!(!Features::DEFAULT.contains(Features::THREADS));
+    assert!(!Features::default().contains(Features::THREADS));
     assert!(Features::SUPPORTED.contains(Features::THREADS));
 }

@@ -118,7 +118,7 @@ fn each_setting_that_changes_code_is_named_when_it_misses() {
     }
     Module::new(&base(&|_| {}), TEXT).unwrap();
     type Change = fn(&mut Config);
-    let changes: [(&str, &str, Change); 8] = [
+    let changes: [(&str, &str, Change); 9] = [
         ("cpu", "cpu", |c| {
             c.cpu(CpuLevel::X86_64);
         }),
@@ -136,6 +136,9 @@ fn each_setting_that_changes_code_is_named_when_it_misses() {
         }),
         ("nan-canonicalization", "setting", |c| {
             c.cranelift_nan_canonicalization(true);
+        }),
+        ("relaxed-simd", "setting", |c| {
+            c.relaxed_simd_deterministic(false);
         }),
         ("fuel", "setting", |c| {
             c.consume_fuel(true);

@@ -124,18 +124,19 @@ fn tags_are_told_apart_by_what_they_are() {
         let mut get = |from: &Instance, what: &str| from.get_export(&mut store, what).unwrap();
         let (own, other, foreign) = (get(&a, "own"), get(&a, "other"), get(&b, "own"));
         let (throw_own, throw_other) = (get(&a, "throw_own"), get(&a, "throw_other"));
-        let mut which = |f: Extern, first: Extern, second: Extern| {
-            let catcher = instance(&mut store, CATCHER, &[f, first, second]);
+        let mut which = |f: &Extern, first: &Extern, second: &Extern| {
+            let imports = [f, first, second].map(Extern::clone);
+            let catcher = instance(&mut store, CATCHER, &imports);
             let which = catcher.get_typed_func::<i32, (i32, i32)>(&mut store, "which").unwrap();
             let inner = catcher.get_typed_func::<i32, i32>(&mut store, "inner").unwrap();
             let inner = inner.call(&mut store, 5).map_err(|error| error.is::<ThrownException>());
             (which.call(&mut store, 5).unwrap(), inner)
         };
-        assert_eq!(which(throw_own, own, other), ((5, 1), Ok(1)), "{name}");
-        assert_eq!(which(throw_other, own, other), ((5, 2), Ok(2)), "{name}");
-        assert_eq!(which(throw_own, own, own), ((5, 2), Ok(2)), "{name}");
-        assert_eq!(which(throw_own, other, own), ((5, 2), Ok(2)), "{name}");
-        assert_eq!(which(throw_own, foreign, other), ((0, 4), Err(true)), "{name}");
+        assert_eq!(which(&throw_own, &own, &other), ((5, 1), Ok(1)), "{name}");
+        assert_eq!(which(&throw_other, &own, &other), ((5, 2), Ok(2)), "{name}");
+        assert_eq!(which(&throw_own, &own, &own), ((5, 2), Ok(2)), "{name}");
+        assert_eq!(which(&throw_own, &other, &own), ((5, 2), Ok(2)), "{name}");
+        assert_eq!(which(&throw_own, &foreign, &other), ((0, 4), Err(true)), "{name}");
     }
 }
 

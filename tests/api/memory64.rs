@@ -1,7 +1,7 @@
 //! 64-bit memories and tables, memories of bytes, and several memories at once, where the
 //! specification's tests do not reach.
 
-use crate::support::{engines, instance, module, trapped};
+use crate::support::{engines, engines_with, instance, module, trapped};
 use precompile::*;
 
 const WIDE: &str = r#"(module
@@ -75,7 +75,7 @@ fn class_1_addresses_above_4_gib() {
 /// What cannot be is an error of the kind that says so, and -1 for wasm.
 #[test]
 fn impossible_sizes() {
-    for (name, engine) in engines() {
+    for (name, engine) in engines_with(Features::CUSTOM_PAGE_SIZES) {
         let mut store = Store::new(&engine, ());
         for (text, kinds) in [
             ("(module (memory i64 0xffffffffffff))", &[ErrorKind::Io, ErrorKind::Limit][..]),
@@ -151,7 +151,7 @@ fn class_11_memories_that_move_keep_their_contents() {
                 (i64.add (i64.load $a (i64.const 8))
                     (i64.add (i64.load32_u $b (i32.const 8))
                         (i64.load8_u $c (i32.const 9)))))))"#;
-    for (name, engine) in engines() {
+    for (name, engine) in engines_with(Features::CUSTOM_PAGE_SIZES) {
         let mut store = Store::new(&engine, ());
         let three = instance(&mut store, text, &[]);
         let run = three.get_typed_func::<i64, i64>(&mut store, "run").unwrap();
@@ -196,7 +196,7 @@ fn copies_between_own_and_imported_memories() {
 
 #[test]
 fn the_widths_must_match() {
-    for (_, engine) in engines() {
+    for (_, engine) in engines_with(Features::CUSTOM_PAGE_SIZES) {
         let mut store = Store::new(&engine, ());
         let narrow: Extern = Memory::new(&mut store, MemoryType::new(1, None)).unwrap().into();
         let wide: Extern = Memory::new(&mut store, MemoryType::new64(1, None)).unwrap().into();

@@ -119,6 +119,14 @@ fn a_level_that_the_host_lacks_hurts_no_entry() {
     assert_eq!(old.compile_count(), 0);
     let report = engine(CpuLevel::X86_64V3.features()).check(bytes).unwrap();
     assert!(matches!(report.outcome, precompile::Outcome::Hit { .. }), "{report:?}");
+    // One that takes what it can run says what it lacks for what there is.
+    let mut config = Config::new();
+    config.assume_host_features(CpuLevel::X86_64V2.features());
+    config.cache(Layers::builder().read_only(dir.path().join("cache")));
+    let report = Engine::new(&config).unwrap().check(bytes).unwrap();
+    let precompile::Outcome::Missed { miss } = report.outcome else { panic!("{report:?}") };
+    let told = "cpu is x86-64-v3, this engine needs x86-64-v2; this processor lacks avx+";
+    assert!(miss.to_string().contains(told), "{miss}");
 }
 
 #[test]

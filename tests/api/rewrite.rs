@@ -62,7 +62,9 @@ fn class_15_a_file_that_is_rewritten_meanwhile() {
             }
         });
         for round in 0.. {
-            if loaded == ROUNDS {
+            // On a busy machine the writer may not have had its turn yet.
+            let enough = loaded >= ROUNDS && entries(dir.path()).len() > 20;
+            if enough || loaded >= 20 * ROUNDS {
                 break;
             }
             let engine = with(dir.path());

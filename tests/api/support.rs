@@ -9,14 +9,20 @@ pub(crate) fn engine() -> Engine {
     Engine::default()
 }
 
-/// Engines with all that is supported, for each way in which memories are kept, and each way of compiling.
+/// Engines for each way in which memories are kept, and each way of compiling.
 pub(crate) fn engines() -> impl Iterator<Item = (String, Engine)> {
+    engines_with(Features::NONE)
+}
+
+/// The same with `features` besides those that are on anyway.
+pub(crate) fn engines_with(features: Features) -> impl Iterator<Item = (String, Engine)> {
     let modes = [Bounds::Guard, Bounds::Explicit];
     let levels = [OptLevel::None, OptLevel::Speed];
     modes.into_iter().flat_map(move |bounds| {
         levels.into_iter().map(move |level| {
             let mut config = Config::new();
-            config.features(Features::SUPPORTED).bounds(bounds).cranelift_opt_level(level);
+            config.features(Features::default().union(features));
+            config.bounds(bounds).cranelift_opt_level(level);
             (format!("{bounds:?}, {level:?}"), Engine::new(&config).unwrap())
         })
     })

@@ -76,7 +76,7 @@ fn class_15_code_of_a_higher_level_than_the_processor() {
 fn class_15_code_of_other_settings() {
     let base = Engine::default();
     type Change = fn(&mut Config);
-    let changes: [(&str, Change); 4] = [
+    let changes: [(&str, Change); 5] = [
         ("bounds", |c| {
             c.bounds(Bounds::Explicit);
         }),
@@ -88,6 +88,9 @@ fn class_15_code_of_other_settings() {
         }),
         ("nan-canonicalization", |c| {
             c.cranelift_nan_canonicalization(true);
+        }),
+        ("relaxed-simd", |c| {
+            c.relaxed_simd_deterministic(false);
         }),
     ];
     for (field, change) in changes {

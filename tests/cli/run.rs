@@ -116,3 +116,62 @@ fn nobody_has_to_read_what_is_printed() {
     shell.args(["-c", &line]);
     finish(&mut shell, b"").expect(0, &["code 0"]);
 }
+
+/// What was warmed with a setting is found by a run with the same one, and by no other.
+#[test]
+fn settings_are_those_of_warming() {
+    let world = World::new();
+    let wide = world.write(
+        "wide.wat",
+        r#"(module (func (export "_start") (drop (drop
+            (i64.mul_wide_u (i64.const 1) (i64.const 1))))))"#,
+    );
+    let wide = wide.to_str().unwrap();
+    let hello = program("hello");
+    let hello = hello.to_str().unwrap();
+    let host = precompile::Target::host().unwrap();
+    let portable = precompile::CpuLevel::portable(host.arch()).to_string();
+    for (file, settings, field) in [
+        (hello, &["--opt-level", "none"][..], "opt-level"),
+        (hello, &["--bounds", "explicit"], "bounds"),
+        (hello, &["--nan-canonicalization"], "nan-canonicalization"),
+        (hello, &["--relaxed-simd", "fast"], "relaxed-simd"),
+        (hello, &["--features", "wasm2"], "features"),
+        (hello, &["--features=-simd,-relaxed-simd", "--cpu", &portable], "features"),
+        (wide, &["--features", "+wide-arithmetic"], "features"),
+    ] {
+        let cache = world.arg(field);
+        let warm = [settings, &["--cache-dir", &cache, file]].concat();
+        world.run(&warm).expect(0, &[]);
+        let check = [&["check"], settings, &["--cache-dir", &cache, file]].concat();
+        world.run(&check).expect(0, &[]);
+        let run = ["run", "-v", "--require-hit", "--cache-dir", &cache];
+        world.run(&[&run[..], settings, &[file]].concat()).expect(0, &["hit dir", "compiles: 0"]);
+        world.run(&[&run[..], &[file]].concat()).expect(124, &[&format!("{field} is ")]);
+        std::fs::remove_dir_all(&cache).unwrap();
+    }
+    let refused = "needs the proposal wide-arithmetic, which is switched off";
+    run(&world, &[wide]).expect(125, &[refused, "--features +wide-arithmetic"]);
+    run(&world, &["--features", "all", wide]).expect(0, &[]);
+    run(&world, &["--features", "+oops", wide]).expect(125, &["unknown proposal `oops`"]);
+    run(&world, &["--cpu", "x86-64-v9", wide]).expect(125, &["unknown CPU level"]);
+}
+
+/// What the engine cannot do yet is refused by its name, wherever it is asked for.
+#[test]
+fn proposals_that_are_not_there_are_named() {
+    let world = World::new();
+    let hello = program("hello");
+    let hello = hello.to_str().unwrap();
+    let later = precompile::Features::WASM3.union(precompile::Features::THREADS);
+    for name in later.difference(precompile::Features::SUPPORTED).names() {
+        let text = format!("this engine does not support {name} yet");
+        let features = format!("+{name}");
+        run(&world, &["--features", &features, hello]).expect(125, &[&text]);
+        for command in [&[][..], &["check"], &["wast"]] {
+            let args = [command, &["--features", &features, hello]].concat();
+            world.run(&args).expect(2, &[&text]);
+        }
+        world.run(&["settings", "--features", &features]).expect(2, &[&text]);
+    }
+}

@@ -2,6 +2,9 @@
 
 use crate::support::{World, finish};
 use serde_json::Value;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 const PASSES: &str = r#"(module (func (export "one") (result i32) (i32.const 1)))
 (assert_return (invoke "one") (i32.const 1))
@@ -99,7 +102,7 @@ fn a_document_for_tools() {
 fn lines_at_the_top_switch_proposals() {
     let world = World::new();
     let two = "(module (memory 1) (memory 1))";
-    let off = format!(";;! multi_memory = false\n;;! made_up = true\n{two}");
+    let off = format!(";;! multi_memory = false\n;;! hogs_memory = true\n{two}");
     let on = format!(";;! multi_memory = true\n{two}");
     let files = [("off.wast", off), ("on.wast", on)].map(|(name, text)| {
         world.write(name, text);
@@ -127,4 +130,103 @@ fn settings() {
     world.run(&["wast"]).expect(2, &["FILE"]);
     world.run(&["wast", "--features", "+oops", &file]).expect(2, &["unknown proposal"]);
     world.run(&["wast", "--target", "x86_64-pc-windows-msvc", &file]).expect(2, &["run here"]);
+}
+
+/// A script that is about what the engine does not have is neither passed nor passed over.
+#[test]
+fn what_cannot_be_shown_is_skipped_aloud() {
+    let world = world();
+    world.write("skip/gc.wast", ";;! made_up = true\n;;! simd = true\n(module)\n(oops)");
+    world.write("skip/component.wast", "(module)\n(component)\n(assert_invalid (module) \"\")");
+    let [skip, passes] = [world.arg("skip"), world.arg("scripts/a.wast")];
+    let ended = world.run(&["wast", &skip, &passes]);
+    ended.expect(
+        0,
+        &[
+            "gc.wast: it is about what is not here: made-up",
+            "component.wast: it is about what is not here: component-model",
+            "3 scripts, 0 failed, 2 skipped: 2 directives passed, 0 failed",
+        ],
+    );
+    let ended = world.run(&["wast", "--format", "json", "--features", "all", &skip]);
+    let document: Value = serde_json::from_str(ended.text()).unwrap();
+    let script = &document["scripts"][1];
+    assert_eq!((&script["skipped"], &script["passed"]), (&"made-up".into(), &false.into()));
+    assert_eq!(document["summary"]["skipped_scripts"], 2);
+}
+
+const ENDLESS: &str = r#"(module (func (export "f") (loop (br 0))))
+(module (func (export "g")))
+(invoke "g")
+(module (func (export "f") (loop (br 0))))
+(invoke "f")
+(invoke "f")
+"#;
+
+/// A script without an end ends where it hangs, and no other one waits for it.
+#[test]
+fn a_script_that_hangs_fails() {
+    let world = world();
+    world.write("scripts/a-loop.wast", ENDLESS);
+    world.write("scripts/start.wast", "(module (func $f (loop (br 0))) (start $f))\n(module)");
+    let scripts = world.arg("scripts");
+    for (more, said) in [
+        (&["-j", "1"][..], "longer than 1 s"),
+        (&["--epoch-interruption"], "interrupt"),
+        (&["--epoch-interruption", "--opt-level", "none"], "interrupt"),
+    ] {
+        let args = [&["wast", "--timeout", "1"], more, &[&scripts]].concat();
+        let ended = world.run(&args);
+        let line = "4 scripts, 3 failed: 8 directives passed, 6 failed";
+        ended.expect(
+            1,
+            &["a-loop.wast:5: invoke: ", "a-loop.wast:6: invoke: not run: ", said, line],
+        );
+        ended.expect(1, &["start.wast:1: module: ", "start.wast:2: module: not run"]);
+    }
+}
+
+/// A script whose process dies, as it does when the engine crashes, fails from where it died on.
+#[test]
+fn a_script_that_crashes_fails() {
+    let world = world();
+    world.write("scripts/a-loop.wast", ENDLESS);
+    let mut program = world.command();
+    program.args(["wast", "-j", "1", &world.arg("scripts")]);
+    program.stdout(Stdio::null()).stderr(Stdio::piped());
+    let program = program.spawn().unwrap();
+    let begin = Instant::now();
+    // Its worker, as soon as it is there, and at work.
+    let worker = loop {
+        assert!(begin.elapsed() < Duration::from_secs(60), "there is no worker");
+        thread::sleep(Duration::from_millis(50));
+        let tasks = format!("/proc/{}/task", program.id());
+        let tasks = fs::read_dir(tasks).unwrap().map(|task| task.unwrap().path());
+        let children = tasks.map(|task| fs::read_to_string(task.join("children")).unwrap());
+        if let Some(worker) = children.collect::<String>().split_whitespace().next() {
+            break worker.to_string();
+        }
+    };
+    let is_busy = || {
+        let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap();
+        let user: u64 =
+            stat.rsplit(')').next().unwrap().split_whitespace().nth(11).unwrap().parse().unwrap();
+        user > 50
+    };
+    while !is_busy() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "the worker does not work");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let killed = Command::new("kill").args(["-ABRT", &worker]).status().unwrap();
+    assert!(killed.success());
+    let output = program.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    for text in [
+        "a-loop.wast:5: invoke: the process of the script died (signal: 6",
+        "a-loop.wast:6: invoke: not run",
+        "fails.wast:3: assert_return",
+        "3 scripts, 2 failed: 8 directives passed, 4 failed",
+    ] {
+        assert!(told.contains(text), "{told}");
+    }
 }

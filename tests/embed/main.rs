@@ -1,43 +1,17 @@
 //! The product itself: an app in a crate of its own, outside of the workspace, built the way that
 //! users build (no profile of ours, no feature of ours), finds what the command line has compiled.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-
-/// The features of a build, as in a manifest.
-const WITH_COMPILER: &str = "";
-const LOAD_ONLY: &str = "default-features = false, features = [\"runtime\", \"cache\"]";
+use tests::app::{LOAD_ONLY, WITH_COMPILER, build_app};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").into()
 }
 
-/// Makes the app's crate and builds it; the path of the program.
+/// The app's program.
 fn build(name: &str, features: &str) -> PathBuf {
-    let root = root();
-    // In the target directory, so that a second run has little to build.
-    let dir = tests::target_dir().join("embed").join(name);
-    fs::create_dir_all(&dir).expect("a folder for the app");
-    let manifest = fs::read_to_string(root.join("tests/embed/app/Cargo.toml.in")).unwrap();
-    let engine = root.join("engine");
-    let manifest = manifest
-        .replace("@ENGINE@", &engine.display().to_string())
-        .replace(", @FEATURES@", if features.is_empty() { "" } else { ", @FEATURES@" })
-        .replace("@FEATURES@", features);
-    fs::write(dir.join("Cargo.toml"), manifest).unwrap();
-    // The lock file comes along: the same versions, and nothing is looked up anew.
-    fs::copy(root.join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
-    fs::copy(root.join("tests/embed/app/main.rs"), dir.join("main.rs")).unwrap();
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--manifest-path"])
-        .arg(dir.join("Cargo.toml"))
-        .env("CARGO_TARGET_DIR", dir.join("target"))
-        .env_remove("RUSTFLAGS")
-        .status()
-        .expect("cargo runs");
-    assert!(status.success(), "the app does not build");
-    dir.join("target/debug/app")
+    build_app(name, features, &["tests/embed/app/main.rs"])
 }
 
 fn app(program: &Path, cache: &Path, settings: &[&str]) -> Output {

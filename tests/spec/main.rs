@@ -4,6 +4,7 @@
 //! with more than it needs. A failure is reported with file and line; `ledger.txt` has those that
 //! are justified.
 
+mod hits;
 mod proposals;
 mod runner;
 mod stack;

@@ -75,16 +75,34 @@ fn threads_on_older_processors() {
     on_older_processors("threads", Proposal::Threads, THREADS);
 }
 
+/// Both with the same results everywhere and with those that are fast.
 #[test]
 fn relaxed_simd() {
     let features = [Features::SIMD, Features::RELAXED_SIMD];
     everywhere("relaxed-simd", || proposal(Proposal::RelaxedSimd), &features);
+    let mut config = Config::new();
+    config.features(relaxed_features()).relaxed_simd_deterministic(false);
+    run("relaxed-simd, fast", proposal(Proposal::RelaxedSimd), &config);
+    config.cranelift_opt_level(OptLevel::None);
+    run("relaxed-simd, fast, unoptimised", proposal(Proposal::RelaxedSimd), &config);
+}
+
+fn relaxed_features() -> Features {
+    Features::WASM2.union(Features::RELAXED_SIMD)
 }
 
 #[test]
 fn relaxed_simd_on_older_processors() {
-    let features = Features::WASM2.union(Features::RELAXED_SIMD);
-    on_older_processors("relaxed-simd", Proposal::RelaxedSimd, features);
+    let engine = Engine::default();
+    let levels = CpuLevel::named(engine.target().arch()).iter().copied();
+    let mut config = Config::new();
+    config.features(relaxed_features());
+    for level in levels.skip_while(|level| *level != engine.cpu()).skip(1) {
+        config.cpu(level).relaxed_simd_deterministic(true);
+        run(&format!("relaxed-simd, {level}"), proposal(Proposal::RelaxedSimd), &config);
+        config.relaxed_simd_deterministic(false);
+        run(&format!("relaxed-simd, fast, {level}"), proposal(Proposal::RelaxedSimd), &config);
+    }
 }
 
 #[test]
@@ -138,16 +156,24 @@ fn exceptions_on_older_processors() {
 /// the specification's repository of tests.
 #[test]
 fn memory64_and_table64() {
-    let Some(files) = extra() else { return };
-    let files = || {
-        files.iter().map(|path| TestFile {
-            parent: "spec-extra".into(),
-            name: path.file_name().expect("a file").to_string_lossy().into_owned(),
-            // The last module of one script is about garbage-collected arrays.
-            contents: before(fs::read_to_string(path).expect("readable").leak(), "(array "),
-        })
-    };
-    everywhere("memory64 and table64", files, &[Features::MEMORY64]);
+    if let Some(files) = extra("") {
+        everywhere("memory64 and table64", || again(&files), &[Features::MEMORY64]);
+    }
+}
+
+/// Annotations, which are in custom sections; also from there. One script has tags.
+#[test]
+fn annotations() {
+    let Some(files) = extra("custom") else { return };
+    everywhere("annotations", || again(&files), &[Features::EXCEPTIONS]);
+}
+
+fn again(files: &[TestFile<'static>]) -> impl Iterator<Item = TestFile<'static>> {
+    files.iter().map(|file| TestFile {
+        parent: file.parent.clone(),
+        name: file.name.clone(),
+        contents: file.contents,
+    })
 }
 
 /// The script up to the first module with `what` in it.
@@ -157,23 +183,33 @@ fn before<'a>(script: &'a str, what: &str) -> &'a str {
     &script[..module.unwrap_or(script.len())]
 }
 
-/// The scripts in the folder that `SPEC_EXTRA` names, or in the one beside this repository.
-fn extra() -> Option<Vec<PathBuf>> {
+/// The scripts in a part of the folder that `PRECOMPILE_SPEC_EXTRA` names, or of the one beside
+/// this repository.
+fn extra(part: &str) -> Option<Vec<TestFile<'static>>> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/suites/spec-extra");
-    let named = env::var_os("SPEC_EXTRA").map(PathBuf::from);
-    let folder = named.clone().unwrap_or(beside);
+    let named = env::var_os("PRECOMPILE_SPEC_EXTRA").map(PathBuf::from);
+    let folder = named.clone().unwrap_or(beside).join(part);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) => {
             assert!(named.is_none(), "{}: {error}", folder.display());
-            println!("SKIPPED: SPEC_EXTRA names no folder, and there is none beside this one");
+            println!(
+                "SKIPPED: PRECOMPILE_SPEC_EXTRA names no folder, and there is none beside this one"
+            );
             return None;
         }
     };
-    let mut files: Vec<_> = entries
+    let mut paths: Vec<_> = entries
         .map(|entry| entry.expect("readable").path())
         .filter(|path| path.extension().is_some_and(|end| end == "wast"))
         .collect();
-    files.sort();
-    Some(files)
+    paths.sort();
+    let parent = ["spec-extra", part].join("/");
+    let files = paths.iter().map(|path| TestFile {
+        parent: parent.trim_end_matches('/').to_string(),
+        name: path.file_name().expect("a file").to_string_lossy().into_owned(),
+        // The last module of one script is about garbage-collected arrays.
+        contents: before(fs::read_to_string(path).expect("readable").leak(), "(array "),
+    });
+    Some(files.collect())
 }

@@ -1,5 +1,6 @@
 //! What the tests of the workspace share.
 
+pub mod app;
 mod binary;
 pub mod cases;
 mod readme;

@@ -25,6 +25,7 @@ pub(crate) fn build(fingerprint: &Fingerprint) -> Result<OwnedTargetIsa> {
         bounds: _,
         opt_level,
         nan_canonicalization,
+        relaxed_simd_deterministic: _,
         fuel: _,
         epoch_interruption: _,
     } = *fingerprint;
@@ -188,6 +189,7 @@ mod tests {
             bounds: Bounds::Guard,
             opt_level: OptLevel::Speed,
             nan_canonicalization: false,
+            relaxed_simd_deterministic: true,
             fuel: false,
             epoch_interruption: false,
         }

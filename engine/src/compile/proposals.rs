@@ -2,7 +2,6 @@
 
 use crate::Features;
 use crate::error::{Error, ErrorKind, ModuleError};
-use std::fmt::Write as _;
 use wasmparser::{Validator, WasmFeatures};
 
 /// Our names for the validator's flags. From the plainest to the most exotic: see [`explain`].
@@ -67,26 +66,30 @@ pub(crate) fn explain(module: &[u8], features: Features, error: Error) -> Error 
     let Some(needed) = needed(module, validator_features(features)) else {
         return error;
     };
-    let mut names = String::new();
-    let mut ours = Features::NONE;
-    for (name, flag, feature) in PROPOSALS.iter().filter(|row| needed.intersects(row.1)) {
-        if validator_features(features).contains(*flag) {
-            continue;
-        }
-        let separator = if names.is_empty() { "" } else { ", " };
-        // Writing to a string does not fail.
-        let _ = write!(names, "{separator}{name}");
-        ours = ours.union(feature.unwrap_or(Features::GC));
-    }
-    let switchable = Features::SUPPORTED.contains(ours);
-    let state = if switchable { "switched off" } else { "not supported by this engine" };
-    let plural = if names.contains(',') { "s" } else { "" };
-    let are = if names.contains(',') { "are" } else { "is" };
+    let enabled = validator_features(features);
+    let missing =
+        PROPOSALS.iter().filter(|row| needed.intersects(row.1) && !enabled.contains(row.1));
+    let is_supported = |row: &&(_, _, Option<Features>)| {
+        row.2.is_some_and(|feature| Features::SUPPORTED.contains(feature))
+    };
+    let (off, unsupported): (Vec<_>, Vec<_>) = missing.partition(is_supported);
+    let list = |rows: &[&(&str, _, _)], separator: &str| {
+        rows.iter().map(|row| row.0).collect::<Vec<_>>().join(separator)
+    };
+    // With some that nobody can switch on, it does not help to name those that one can.
+    let told = if unsupported.is_empty() { &off } else { &unsupported };
+    let (plural, are) = if told.len() > 1 { ("s", "are") } else { ("", "is") };
+    let state = match unsupported.is_empty() {
+        true => format!(
+            "switched off; `Config::features` switches on, or `--features +{}`",
+            list(told, ",+")
+        ),
+        false => "not supported by this engine".to_string(),
+    };
+    let (refusal, names) = (&refused.message, list(told, ", "));
     let next = if names.contains("legacy-exceptions") { RECOMPILE } else { "" };
-    let message = format!(
-        "{}: needs the proposal{plural} {names}, which {are} {state}{next}",
-        refused.message
-    );
+    let message =
+        format!("{refusal}: needs the proposal{plural} {names}, which {are} {state}{next}");
     Error::module(ErrorKind::Unsupported, refused.offset, message)
 }
 

@@ -16,6 +16,7 @@ fn fingerprint(cpu: CpuLevel) -> Fingerprint {
         bounds: Bounds::Guard,
         opt_level: OptLevel::Speed,
         nan_canonicalization: false,
+        relaxed_simd_deterministic: true,
         fuel: false,
         epoch_interruption: false,
     }

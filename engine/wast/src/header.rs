@@ -1,7 +1,8 @@
 //! What a script says about itself in its first lines: `;;! memory64 = true`.
 //!
-//! Wasmtime's scripts have such lines. A key is a proposal's name, with `_` or `-`; a key that is
-//! not known says nothing, nor does a value other than `true` and `false`.
+//! Wasmtime's scripts have such lines. A key is a proposal's name, with `_` or `-`, or one of a few
+//! other settings. A key that nobody here knows may be a proposal's, so that a script which sets it
+//! to `true` needs it: see [`Header::lacking`].
 
 use precompile::Features;
 
@@ -13,6 +14,10 @@ const NEEDS: &[(Features, Features)] = &[
     (Features::RELAXED_SIMD, Features::SIMD),
 ];
 
+/// Keys that change nothing here: what a script does with memory and with sections that are
+/// ignored, and how its own engine tests it.
+const INDIFFERENT: &[&str] = &["hogs-memory", "branch-hinting", "spec-test", "gc-types"];
+
 /// The settings that a script asks for.
 ///
 /// ```
@@ -22,18 +27,24 @@ const NEEDS: &[(Features, Features)] = &[
 /// let header = Header::parse(";;! simd = false\n(module)");
 /// assert_eq!(header.features(Features::WASM2), Features::WASM2.difference(Features::SIMD));
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Header {
     on: Features,
     off: Features,
     nan_canonicalization: Option<bool>,
+    /// Keys that are switched on, and that are not known.
+    unknown: Vec<String>,
 }
 
 impl Header {
     /// Reads the lines before the first directive.
     pub fn parse(source: &str) -> Header {
-        let mut header =
-            Header { on: Features::NONE, off: Features::NONE, nan_canonicalization: None };
+        let mut header = Header {
+            on: Features::NONE,
+            off: Features::NONE,
+            nan_canonicalization: None,
+            unknown: Vec::new(),
+        };
         let lines = source.lines().map(str::trim);
         let lines = lines.take_while(|line| line.is_empty() || line.starts_with(";;"));
         for setting in lines.filter_map(|line| line.strip_prefix(";;!")) {
@@ -53,7 +64,12 @@ impl Header {
             self.nan_canonicalization = Some(on);
             return;
         }
-        let Some(feature) = Features::from_name(key) else { return };
+        let Some(feature) = Features::from_name(key) else {
+            if on && !INDIFFERENT.contains(&key) {
+                self.unknown.push(key.to_string());
+            }
+            return;
+        };
         self.on = self.on.with(feature, on);
         self.off = self.off.with(feature, !on);
     }
@@ -73,6 +89,13 @@ impl Header {
     /// for that alone.
     pub fn unsupported(&self) -> Features {
         self.wanted().difference(Features::SUPPORTED)
+    }
+
+    /// The names of all that it is about and that the engine does not have or know: such a script
+    /// can show nothing here.
+    pub fn lacking(&self) -> Vec<String> {
+        let names = self.unsupported().names().map(String::from);
+        names.chain(self.unknown.iter().cloned()).collect()
     }
 
     /// Whether every NaN is to have the same bits, if it says so.
@@ -119,7 +142,12 @@ mod tests {
     fn what_the_engine_lacks_is_left_out_and_told() {
         let header = Header::parse(";;! gc = true\n;;! made_up = true");
         let gc = Features::GC.union(Features::FUNCTION_REFERENCES).union(Features::REFERENCE_TYPES);
-        assert_eq!(header.unsupported(), gc.difference(Features::SUPPORTED));
+        let unsupported = gc.difference(Features::SUPPORTED);
+        assert_eq!(header.unsupported(), unsupported);
+        let lacking: Vec<_> = unsupported.names().chain(["made-up"]).map(String::from).collect();
+        assert_eq!(header.lacking(), lacking);
+        let fine = Header::parse(";;! hogs_memory = true\n;;! made_up = false\n;;! simd = true");
+        assert!(fine.lacking().is_empty());
         assert!(Features::SUPPORTED.contains(header.features(Features::WASM2)));
     }
 }

@@ -77,24 +77,50 @@ pub struct Failure {
 ///
 /// It runs as long as the script does, and on the caller's stack.
 pub fn run(engine: &Engine, source: &str) -> Outcome {
+    run_with(engine, source, &Options::default(), &mut |_| {})
+}
+
+/// How a script is run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// How many epochs a script may take, with an engine that has
+    /// [`Config::epoch_interruption`](precompile::Config::epoch_interruption) and whose epoch
+    /// somebody moves on. The directive in which they are over fails, and those after it are not
+    /// run, which fails as well.
+    pub epochs: Option<u64>,
+}
+
+/// Runs all directives of `source` as [`run`] does, and tells `done` of each, in their order, as
+/// soon as it is over: how it failed, or `None`.
+pub fn run_with(
+    engine: &Engine,
+    source: &str,
+    options: &Options,
+    done: &mut dyn FnMut(Option<&Failure>),
+) -> Outcome {
     let forms = script::forms(source);
+    let lacking = Header::parse(source).unsupported();
+    // With nothing to run in, nothing passes.
+    let mut session = Session::new(engine, lacking, options.epochs)
+        .map_err(|error| format!("no module `spectest`: {error:#}"));
     let mut outcome = Outcome { directives: forms.len(), failures: Vec::new() };
-    let mut session = match Session::new(engine, Header::parse(source).unsupported()) {
-        Ok(session) => session,
-        // Nothing can run, so nothing has passed.
-        Err(error) => {
-            let message = format!("no module `spectest`: {error:#}");
-            outcome.failures.extend(forms.iter().map(|form| form.failure(source, &message)));
-            return outcome;
-        }
-    };
     for form in &forms {
-        if let Err(message) = run_one(&mut session, form, source, 1) {
-            outcome.failures.push(form.failure(source, &message));
-        }
+        let result = match &mut session {
+            Ok(session) if session.is_interrupted() => {
+                Err("not run: the script took too long before".to_string())
+            }
+            Ok(session) => run_one(session, form, source, 1),
+            Err(message) => Err(message.clone()),
+        };
+        let failure = result.err().map(|message| form.failure(source, &message));
+        done(failure.as_ref());
+        outcome.failures.extend(failure);
     }
-    for (line, message) in session.finish() {
-        outcome.failures.push(Failure { line, directive: "thread".into(), message });
+    let left = session.as_mut().map(Session::finish).unwrap_or_default();
+    for (line, message) in left {
+        let failure = Failure { line, directive: "thread".into(), message };
+        done(Some(&failure));
+        outcome.failures.push(failure);
     }
     outcome.failures.sort_by_key(|failure| failure.line);
     outcome

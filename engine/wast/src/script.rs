@@ -37,8 +37,8 @@ impl Form<'_> {
         before.iter().filter(|byte| **byte == b'\n').count() + 1
     }
 
-    /// This directive of `source` failed.
-    pub(crate) fn failure(&self, source: &str, message: &str) -> Failure {
+    /// This directive of `source` failed, and why.
+    pub fn failure(&self, source: &str, message: &str) -> Failure {
         Failure {
             line: self.line(source),
             directive: self.keyword().to_string(),

@@ -3,8 +3,8 @@
 use crate::expect::{self, Stopped};
 use crate::{keyword, run_one, script, spectest, values};
 use precompile::{
-    AsContextMut, Engine, ErrorKind, Extern, Features, Instance, Linker, Module, Result, RootScope,
-    SharedMemory, Store, Val,
+    AsContextMut, Engine, Error, ErrorKind, Extern, Features, Instance, Linker, Module, Result,
+    RootScope, SharedMemory, Store, Trap, Val,
 };
 use std::collections::{HashMap, HashSet};
 use std::thread::{self, JoinHandle};
@@ -30,6 +30,10 @@ pub(crate) struct Session {
     threads: HashMap<String, Thread>,
     /// What the script is about, and the engine does not have.
     lacking: Features,
+    /// The epochs that it may take.
+    epochs: Option<u64>,
+    /// Whether they are over.
+    is_interrupted: bool,
 }
 
 /// Shared memories by the names under which a module exports them.
@@ -49,11 +53,11 @@ const STACK: usize = 8 << 20;
 impl Session {
     /// With nothing but the host's modules in it, for a script about features some of which,
     /// `lacking`, the engine does not have.
-    pub(crate) fn new(engine: &Engine, lacking: Features) -> Result<Self> {
+    pub(crate) fn new(engine: &Engine, lacking: Features, epochs: Option<u64>) -> Result<Self> {
         let mut store = Store::new(engine, ());
-        // Where either is looked at, there is enough.
+        // Where it is looked at, there is enough.
         let _ = store.set_fuel(u64::MAX);
-        store.set_epoch_deadline(u64::MAX);
+        store.set_epoch_deadline(epochs.unwrap_or(u64::MAX));
         let mut linker = Linker::new(engine);
         // A name that is registered again means the later instance.
         linker.allow_shadowing(true);
@@ -70,7 +74,20 @@ impl Session {
             shared: HashMap::new(),
             threads: HashMap::new(),
             lacking,
+            epochs,
+            is_interrupted: false,
         })
+    }
+
+    /// Whether the epochs of the script are over, so that nothing more of it can run.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.is_interrupted
+    }
+
+    /// Why a directive ended, noted if it is that the script took too long.
+    fn stopped(&mut self, error: Error) -> Stopped {
+        self.is_interrupted |= error.downcast_ref() == Some(&Trap::Interrupt);
+        Stopped::Engine(error)
     }
 
     /// Runs a directive, which is `text` and starts in that line of the script.
@@ -154,7 +171,7 @@ impl Session {
         if self.threads.contains_key(&name) {
             return Err(format!("nobody has waited for the thread `{name}` before this one"));
         }
-        let child = Session::new(&self.engine, self.lacking);
+        let child = Session::new(&self.engine, self.lacking, self.epochs);
         let mut child = child.map_err(|error| format!("no module `spectest`: {error:#}"))?;
         if let Some(module) = thread.shared_module {
             let memories = self.shared_memories(module)?;
@@ -235,7 +252,8 @@ impl Session {
     }
 
     fn instantiate(&mut self, name: Option<Id<'_>>, module: &Module) -> Result<(), Stopped> {
-        let instance = self.linker.instantiate(&mut self.store, module)?;
+        let instance = self.linker.instantiate(&mut self.store, module);
+        let instance = instance.map_err(|error| self.stopped(error))?;
         if let Some(name) = name {
             let name = name.name();
             self.instances.insert(name.to_string(), instance);
@@ -279,7 +297,8 @@ impl Session {
         let module = Module::from_binary(&self.engine, &bytes);
         // What does not compile has neither trapped nor failed to link.
         let module = module.map_err(|error| format!("refused: {error:#}"))?;
-        self.linker.instantiate(&mut self.store, &module)?;
+        let instance = self.linker.instantiate(&mut self.store, &module);
+        instance.map_err(|error| self.stopped(error))?;
         Ok(Vec::new())
     }
 
@@ -294,13 +313,14 @@ impl Session {
         let args = args.collect::<Result<Vec<_>, _>>()?;
         let mut results = vec![Val::I32(0); func.ty(&scope).results().len()];
         scope.as_context_mut().gc(None)?;
-        func.call(&mut scope, &args, &mut results)?;
+        let called = func.call(&mut scope, &args, &mut results);
         let mut kept = Vec::new();
         for result in &results {
             let reference = result.extern_ref().flatten();
             kept.push(reference.map(|found| found.to_owned_rooted(&mut scope)).transpose()?);
         }
         drop(scope);
+        called.map_err(|error| self.stopped(error))?;
         self.store.gc(None)?;
         for (result, kept) in results.iter_mut().zip(kept) {
             if let Some(kept) = kept {

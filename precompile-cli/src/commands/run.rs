@@ -6,8 +6,8 @@ use crate::report::{self, Printer};
 use crate::{input, plan};
 use precompile::cache::Mode;
 use precompile::{
-    Config, Context, Engine, Error, ErrorKind, ExternType, Func, Linker, Load, Miss, Module,
-    Outcome, Report, Result, Store, Val, WasmBacktrace,
+    Context, Engine, Error, ErrorKind, ExternType, Func, Linker, Load, Miss, Module, Outcome,
+    Report, Result, Store, Val, WasmBacktrace,
 };
 use precompile_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder, add_to_linker};
 use std::path::Path;
@@ -63,7 +63,7 @@ fn go(args: &Run, file: &Path, guest: &[&str], printer: &Printer) -> Result<()> 
     if args.require_hit {
         layers = layers.mode(Mode::RequireHit);
     }
-    let mut config = Config::new();
+    let mut config = plan::run_config(args).map_err(|usage| Error::msg(usage.0))?;
     config.cache(layers).load(match args.load {
         args::Load::Map => Load::Map,
         args::Load::Copy => Load::Copy,

@@ -21,6 +21,7 @@ fn settings(cpu: CpuLevel, bounds: Bounds, opt_level: OptLevel) -> Fingerprint {
         bounds,
         opt_level,
         nan_canonicalization: false,
+        relaxed_simd_deterministic: true,
         fuel: false,
         epoch_interruption: false,
     }

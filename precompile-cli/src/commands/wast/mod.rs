@@ -1,21 +1,37 @@
-//! Runs scripts of tests.
+//! Runs scripts of tests, each in a process that it may end.
+
+mod engines;
+mod worker;
 
 use super::{FAILED, FINE, USAGE, written};
 use crate::args::{Format, Wast};
 use crate::input::{self, Input};
-use crate::plan::{self, Usage};
 use crate::report::{self, Printer, SCHEMA_VERSION};
-use precompile::{Config, Engine, Features};
-use precompile_wast::{Failure, Header, Outcome};
+use engines::Engines;
+use precompile_wast::{Failure, Outcome};
 use serde_json::{Value, json};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use worker::Worker;
 
 /// Of a thread that runs scripts: the parser and the compiler go as deep as a script is nested.
 const STACK: usize = 64 << 20;
+
+/// How long a worker may take to end a script by itself, once the time is over.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How a script went.
+#[derive(Debug)]
+enum Done {
+    Ran(Outcome),
+    /// It is about these, which the engine does not have.
+    Skipped(String),
+    /// It could not be run.
+    Failed(String),
+}
 
 pub(crate) fn wast(args: &Wast) -> u8 {
     let mut printer = Printer::new(&args.output);
@@ -26,12 +42,15 @@ pub(crate) fn wast(args: &Wast) -> u8 {
             return USAGE;
         }
     };
+    if args.worker {
+        return serve(&engines);
+    }
     let start = Instant::now();
     let inputs = input::expand_scripts(&args.scripts);
     let mut summary = Summary::default();
     let mut rows = Vec::new();
     printer.progress(inputs.len() as u64);
-    each(&inputs, args.jobs, &engines, |input, outcome| {
+    each(&inputs, args, &engines, |input, outcome| {
         tell(&printer, input, &outcome);
         summary.note(&outcome);
         if args.format == Format::Json {
@@ -52,6 +71,7 @@ pub(crate) fn wast(args: &Wast) -> u8 {
         "summary": {
             "scripts": summary.scripts,
             "failed_scripts": summary.failed_scripts,
+            "skipped_scripts": summary.skipped_scripts,
             "directives": summary.directives,
             "passed": summary.directives - summary.failures,
             "failed": summary.failures,
@@ -61,75 +81,30 @@ pub(crate) fn wast(args: &Wast) -> u8 {
     written(report::json(&document), code)
 }
 
-/// What scripts may ask for: proposals, and whether NaNs are canonical.
-type Asked = (Features, Option<bool>);
-
-/// The engines of all scripts: those that ask for the same settings share one.
-struct Engines {
-    config: Config,
-    features: Features,
-    /// Whether scripts may ask for proposals: not if the command line names them.
-    follow: bool,
-    made: Mutex<Vec<(Asked, Engine)>>,
+/// Runs what comes in, on a stack that is deep enough.
+fn serve(engines: &Engines) -> u8 {
+    engines.start_clock();
+    thread::scope(|scope| {
+        let worker = thread::Builder::new().stack_size(STACK);
+        let served = match worker.spawn_scoped(scope, || worker::serve(engines)) {
+            Ok(thread) => {
+                thread.join().unwrap_or_else(|_| Err(std::io::Error::other("it panicked")))
+            }
+            Err(error) => Err(error),
+        };
+        served.map_or_else(
+            |error| {
+                report::error(None, format_args!("no script can be run: {error}"));
+                FAILED
+            },
+            |()| FINE,
+        )
+    })
 }
 
-impl Engines {
-    fn new(args: &Wast) -> Result<Engines, Usage> {
-        let variants = plan::variants(&args.code)?;
-        let [variant] = &variants[..] else {
-            return Err(Usage("scripts run one way at a time: name one --cpu".to_string()));
-        };
-        if precompile::Target::host() != Some(variant.target) {
-            return Err(Usage(format!("scripts run here, which is not {}", variant.target)));
-        }
-        let mut config = variant.config.clone();
-        // Scripts are what is done at the same time, not the functions of a module.
-        config.parallel_compilation(args.jobs == 1);
-        let engines = Engines {
-            config,
-            features: plan::features(args.code.features.as_deref())?,
-            follow: args.code.features.is_none(),
-            made: Mutex::default(),
-        };
-        // What cannot be is found out before anything runs.
-        engines.get((engines.features, None)).map_err(Usage)?;
-        Ok(engines)
-    }
-
-    fn get(&self, key: Asked) -> Result<Engine, String> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, engine)) = made.iter().find(|(known, _)| *known == key) {
-            return Ok(engine.clone());
-        }
-        let mut config = self.config.clone();
-        config.features(key.0);
-        if let Some(on) = key.1 {
-            config.cranelift_nan_canonicalization(on);
-        }
-        let engine = Engine::new(&config).map_err(|error| format!("{error:#}"))?;
-        made.push((key, engine.clone()));
-        Ok(engine)
-    }
-
-    fn run(&self, input: &Input) -> Result<Outcome, String> {
-        let source = String::from_utf8(input.read()?).map_err(|error| {
-            format!("it is not UTF-8 from byte {} on", error.utf8_error().valid_up_to())
-        })?;
-        let header = Header::parse(&source);
-        let features = if self.follow { header.features(self.features) } else { self.features };
-        let engine = self.get((features, header.nan_canonicalization()))?;
-        Ok(precompile_wast::run(&engine, &source))
-    }
-}
-
-/// Runs all scripts on `jobs` threads, and tells of each in their order.
-fn each(
-    inputs: &[Input],
-    jobs: usize,
-    engines: &Engines,
-    mut tell: impl FnMut(&Input, Result<Outcome, String>),
-) {
-    let jobs = match jobs {
+/// Runs all scripts on several threads, and tells of each in their order.
+fn each(inputs: &[Input], args: &Wast, engines: &Engines, mut tell: impl FnMut(&Input, Done)) {
+    let jobs = match args.jobs {
         0 => thread::available_parallelism().map_or(1, NonZero::get),
         jobs => jobs,
     };
@@ -139,20 +114,21 @@ fn each(
         for _ in 0..jobs.min(inputs.len()) {
             let (sender, next) = (sender.clone(), &next);
             let work = move || {
+                let mut worker = None;
                 loop {
                     let i = next.fetch_add(1, Ordering::Relaxed);
                     let Some(input) = inputs.get(i) else { return };
                     // Nobody listens any more only where telling panicked.
-                    _ = sender.send((i, engines.run(input)));
+                    _ = sender.send((i, run(input, args, engines, &mut worker)));
                 }
             };
-            let worker = thread::Builder::new().stack_size(STACK);
-            if worker.spawn_scoped(scope, work).is_err() {
+            let thread = thread::Builder::new().stack_size(STACK);
+            if thread.spawn_scoped(scope, work).is_err() {
                 break;
             }
         }
         drop(sender);
-        let mut waiting: Vec<Option<Result<Outcome, String>>> = Vec::new();
+        let mut waiting: Vec<Option<Done>> = Vec::new();
         waiting.resize_with(inputs.len(), || None);
         let mut told = 0;
         for (i, outcome) in receiver {
@@ -163,22 +139,49 @@ fn each(
             }
         }
         for input in &inputs[told..] {
-            tell(input, Err("there was no thread to run it".to_string()));
+            tell(input, Done::Failed("there was no thread to run it".to_string()));
         }
     });
 }
 
-fn tell(printer: &Printer, input: &Input, outcome: &Result<Outcome, String>) {
+/// Runs a script in `worker`, which is started where it is missing.
+fn run(input: &Input, args: &Wast, engines: &Engines, worker: &mut Option<Worker>) -> Done {
+    let source = match input.read().map(String::from_utf8) {
+        Err(problem) => return Done::Failed(problem),
+        Ok(Err(error)) => {
+            let valid = error.utf8_error().valid_up_to();
+            return Done::Failed(format!("it is not UTF-8 from byte {valid} on"));
+        }
+        Ok(Ok(source)) => source,
+    };
+    let started = match worker.take() {
+        Some(worker) => Ok(worker),
+        None => Worker::start(),
+    };
+    let Ok(mut started) = started else {
+        return worker::run_here(engines, &source);
+    };
+    // Where code looks at the epoch, a script that goes on and on ends by itself.
+    let grace = if args.code.epoch_interruption { GRACE } else { Duration::ZERO };
+    let (done, is_alive) = started.run(&source, args.limit().map(|limit| limit + grace));
+    *worker = is_alive.then_some(started);
+    done
+}
+
+fn tell(printer: &Printer, input: &Input, done: &Done) {
     let path = input.path.display();
-    match outcome {
-        Ok(outcome) => {
+    match done {
+        Done::Ran(outcome) => {
             for failure in &outcome.failures {
                 printer.finding(format_args!("{path}:{}: {}", failure.line, said(failure)));
             }
             let (all, failed) = (outcome.directives, outcome.failures.len());
             printer.detail(format_args!("{path}: {all} directives, {failed} failed"));
         }
-        Err(problem) => printer.error(&input.path, problem),
+        Done::Skipped(what) => {
+            printer.notice("Skipped", format_args!("{path}: it is about what is not here: {what}"));
+        }
+        Done::Failed(problem) => printer.error(&input.path, problem),
     }
 }
 
@@ -194,11 +197,12 @@ fn said(failure: &Failure) -> String {
     text
 }
 
-fn row(input: &Input, outcome: &Result<Outcome, String>) -> Value {
+fn row(input: &Input, done: &Done) -> Value {
     let path = input.path.display().to_string();
-    let outcome = match outcome {
-        Ok(outcome) => outcome,
-        Err(problem) => return json!({ "path": path, "passed": false, "error": problem }),
+    let outcome = match done {
+        Done::Ran(outcome) => outcome,
+        Done::Skipped(what) => return json!({ "path": path, "passed": false, "skipped": what }),
+        Done::Failed(problem) => return json!({ "path": path, "passed": false, "error": problem }),
     };
     let failures = outcome.failures.iter().map(|failure| {
         let Failure { line, directive, message } = failure;
@@ -217,25 +221,33 @@ fn row(input: &Input, outcome: &Result<Outcome, String>) -> Value {
 struct Summary {
     scripts: usize,
     failed_scripts: usize,
+    skipped_scripts: usize,
     directives: usize,
     failures: usize,
 }
 
 impl Summary {
-    fn note(&mut self, outcome: &Result<Outcome, String>) {
+    fn note(&mut self, done: &Done) {
         self.scripts += 1;
-        let failed = outcome.as_ref().map_or(true, |outcome| !outcome.failures.is_empty());
-        self.failed_scripts += usize::from(failed);
-        if let Ok(outcome) = outcome {
-            self.directives += outcome.directives;
-            self.failures += outcome.failures.len();
+        match done {
+            Done::Ran(outcome) => {
+                self.failed_scripts += usize::from(!outcome.failures.is_empty());
+                self.directives += outcome.directives;
+                self.failures += outcome.failures.len();
+            }
+            Done::Skipped(_) => self.skipped_scripts += 1,
+            Done::Failed(_) => self.failed_scripts += 1,
         }
     }
 
     fn line(&self) -> String {
         let scripts = if self.scripts == 1 { "script" } else { "scripts" };
+        let skipped = match self.skipped_scripts {
+            0 => String::new(),
+            count => format!(", {count} skipped"),
+        };
         format!(
-            "{} {scripts}, {} failed: {} directives passed, {} failed",
+            "{} {scripts}, {} failed{skipped}: {} directives passed, {} failed",
             self.scripts,
             self.failed_scripts,
             self.directives - self.failures,

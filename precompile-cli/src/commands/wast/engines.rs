@@ -1,0 +1,115 @@
+//! The engines that scripts run in.
+
+use crate::args::Wast;
+use crate::plan::{self, Usage};
+use precompile::{Config, Engine, Features};
+use precompile_wast::Header;
+use precompile_wast::script::forms;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// How often the epoch moves on.
+const EPOCH: Duration = Duration::from_millis(50);
+
+/// What scripts may ask for: proposals, and whether NaNs are canonical.
+type Asked = (Features, Option<bool>);
+
+/// The engines of all scripts: those that ask for the same settings share one.
+pub(super) struct Engines {
+    config: Config,
+    features: Features,
+    /// Whether scripts may ask for proposals: not if the command line names them.
+    follow: bool,
+    /// How long a script may take, where code looks at the epoch.
+    limit: Option<Duration>,
+    made: Arc<Mutex<Vec<(Asked, Engine)>>>,
+}
+
+/// What there is for a script.
+pub(super) enum Ready {
+    Engine(Engine),
+    /// It is about these, which the engine does not have.
+    Lacks(String),
+}
+
+impl Engines {
+    /// # Errors
+    /// If scripts cannot be run with these arguments.
+    pub(super) fn new(args: &Wast) -> Result<Engines, Usage> {
+        let variants = plan::variants(&args.code)?;
+        let [variant] = &variants[..] else {
+            return Err(Usage("scripts run one way at a time: name one --cpu".to_string()));
+        };
+        if precompile::Target::host() != Some(variant.target) {
+            return Err(Usage(format!("scripts run here, which is not {}", variant.target)));
+        }
+        let mut config = variant.config.clone();
+        // Scripts are what is done at the same time, not the functions of a module.
+        config.parallel_compilation(args.jobs == 1);
+        let features = args.code.tuning.features.as_deref();
+        let engines = Engines {
+            config,
+            features: plan::features(features)?,
+            follow: features.is_none(),
+            limit: args.limit().filter(|_| args.code.epoch_interruption),
+            made: Arc::default(),
+        };
+        // What cannot be is found out before anything runs.
+        engines.get((engines.features, None)).map_err(Usage)?;
+        Ok(engines)
+    }
+
+    /// The engine for a script, if it can show anything.
+    ///
+    /// # Errors
+    /// If its settings do not go together.
+    pub(super) fn ready(&self, source: &str) -> Result<Ready, String> {
+        let header = Header::parse(source);
+        let mut lacking = header.lacking();
+        if forms(source).iter().any(|form| form.text.contains("(component")) {
+            lacking.push("component-model".to_string());
+        }
+        if !lacking.is_empty() {
+            return Ok(Ready::Lacks(lacking.join(", ")));
+        }
+        let features = if self.follow { header.features(self.features) } else { self.features };
+        self.get((features, header.nan_canonicalization())).map(Ready::Engine)
+    }
+
+    /// The epochs that a script may take, if they count.
+    pub(super) fn epochs(&self) -> Option<u64> {
+        let limit = self.limit?;
+        u64::try_from(limit.as_millis() / EPOCH.as_millis()).ok()
+    }
+
+    /// Moves on the epoch of all engines from now on, if that ends anything.
+    pub(super) fn start_clock(&self) {
+        if self.limit.is_none() {
+            return;
+        }
+        let made = Arc::clone(&self.made);
+        thread::spawn(move || {
+            loop {
+                thread::sleep(EPOCH);
+                let made = made.lock().unwrap_or_else(PoisonError::into_inner);
+                made.iter().for_each(|(_, engine)| engine.increment_epoch());
+            }
+        });
+    }
+
+    fn get(&self, key: Asked) -> Result<Engine, String> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, engine)) = made.iter().find(|(known, _)| *known == key) {
+            return Ok(engine.clone());
+        }
+        let mut config = self.config.clone();
+        config.features(key.0);
+        if let Some(on) = key.1 {
+            config.cranelift_nan_canonicalization(on);
+        }
+        let engine = Engine::new(&config).map_err(|error| format!("{error:#}"))?;
+        made.push((key, engine.clone()));
+        Ok(engine)
+    }
+}
