@@ -163,6 +163,18 @@ pub struct Difference {
     pub lacking: CpuFeatures,
 }
 
+impl Difference {
+    /// The same, with what a host of these `features` lacks for the level that there is.
+    pub(crate) fn on_host(mut self, target: Target, features: CpuFeatures) -> Difference {
+        if self.field == "cpu"
+            && let Ok(level) = CpuLevel::parse(&self.found, target.arch())
+        {
+            self.lacking = level.features().difference(features);
+        }
+        self
+    }
+}
+
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} is {}, this engine needs {}", self.field, self.found, self.expected)?;

@@ -1,6 +1,5 @@
 //! Asking the cache: the engine's levels, best first, and what is told of a miss.
 
-use crate::CpuLevel;
 use crate::Engine;
 use crate::Module;
 use crate::compiler::Compiled;
@@ -172,16 +171,13 @@ fn why(
     }
     let siblings = layers.siblings(&digest.0);
     let descriptions = siblings.iter().map(|(_, sibling)| &*sibling.description);
-    let Some(mut difference) = nearest_difference(engine.candidates(), descriptions) else {
-        return Miss::Absent;
-    };
-    if difference.field == "cpu"
-        && engine.runs_here()
-        && let Ok(level) = CpuLevel::parse(&difference.found, engine.target().arch())
-    {
-        difference.lacking = level.features().difference(engine.host_features());
+    match nearest_difference(engine.candidates(), descriptions) {
+        Some(difference) if engine.runs_here() => {
+            Miss::Differs(difference.on_host(engine.target(), engine.host_features()))
+        }
+        Some(difference) => Miss::Differs(difference),
+        None => Miss::Absent,
     }
-    Miss::Differs(difference)
 }
 
 /// Looks for the entries `ids` of module `digest`, best first, without loading what there is.
