@@ -1,6 +1,7 @@
 //! Roots of the host: scopes, owned ones, what happens to those that are used too late; when
 //! values are dropped, and limits.
 
+use crate::child;
 use crate::references::{Drops, IMPORTS, Reference, host, number};
 use crate::support::{engine, instance};
 use precompile::*;
@@ -316,4 +317,49 @@ fn a_limit_of_objects() {
     for i in 0..100 {
         ExternRef::new(RootScope::new(&mut store), i).unwrap();
     }
+}
+
+/// A value to wasm, to the host, and back: resident memory after each tenth of `rounds`.
+fn round_trips(rounds: u32) -> Vec<u64> {
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+    struct Counted(u32);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let mut store = Store::new(&engine(), ());
+    let same = Func::wrap(&mut store, |it: Reference| it);
+    let text = r#"(module (import "" "same" (func $same (param externref) (result externref)))
+        (func (export "run") (param externref) (result externref) (local externref)
+            (local.set 1 (call $same (local.get 0)))
+            (drop (call $same (local.get 0)))
+            (local.get 1)))"#;
+    let instance = instance(&mut store, text, &[same.into()]);
+    let run = instance.get_typed_func::<Reference, Reference>(&mut store, "run").unwrap();
+    let mut resident = Vec::new();
+    for round in 0..rounds {
+        let mut scope = RootScope::new(&mut store);
+        let value = ExternRef::new(&mut scope, Counted(round)).unwrap();
+        let found = run.call(&mut scope, Some(value)).unwrap().unwrap();
+        let found = found.data(&scope).unwrap().unwrap();
+        assert_eq!(found.downcast_ref::<Counted>().unwrap().0, round);
+        if (round + 1) % (rounds / 10) == 0 {
+            resident.push(crate::stack::resident());
+        }
+    }
+    store.gc(None).unwrap();
+    assert_eq!(DROPPED.load(Ordering::Relaxed), rounds as usize);
+    resident
+}
+
+/// Ten million, with their times: `cargo run --profile fair -p bench -- roots`.
+#[test]
+fn a_million_round_trips_leave_nothing() {
+    if !child::is_child() {
+        return child::passed(&child::run("rooting::a_million_round_trips_leave_nothing"));
+    }
+    let resident = round_trips(1_000_000);
+    let (first, last) = (resident[0], resident[9]);
+    assert!(last < first + 1024, "{first} KiB grew to {last} KiB");
 }

@@ -35,6 +35,10 @@
 //! [`Corrupt`](header::Corrupt), never a panic or a read outside of the file. Flipped bits
 //! inside of code are found by the digest over the content (`Policy::Full` of the cache) alone.
 //!
+//! Most tables are arrays of records that an index leads to. Two are for return addresses and
+//! found by a search: what traps and what was called ([`sites`]), and where frames hold references
+//! into the store's heap ([`stack_maps`]).
+//!
 //! # Versions
 //!
 //! [`FORMAT_VERSION`] changes with any change of meaning or layout. There is no reading of other
