@@ -162,12 +162,6 @@ impl Engine {
         self.0.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The settings that decide code, as names and values, in the order in which they are
-    /// compared.
-    pub fn settings(&self) -> Vec<(&'static str, String)> {
-        self.0.compile.fields().into_iter().map(|field| (field.name, field.value)).collect()
-    }
-
     /// Counters of the cache: hits by layer, misses by reason, writes and failures. `None`
     /// without a cache.
     #[cfg(feature = "cache")]

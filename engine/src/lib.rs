@@ -88,6 +88,7 @@ mod precompile;
 mod report;
 #[cfg(feature = "runtime")]
 mod runtime;
+mod settings;
 #[cfg(all(feature = "runtime", feature = "cache"))]
 mod warm;
 
@@ -118,6 +119,7 @@ pub use error::{Context, Error, ErrorKind, ModuleError, Result};
 pub use features::Features;
 pub use fingerprint::{Difference, OptLevel};
 pub use report::{Miss, Outcome, Report};
+pub use settings::Settings;
 pub use trap::Trap;
 pub use wasm::types::{FuncTypeId, HeapType, RefType, ValType};
 

@@ -1,5 +1,7 @@
 //! What can be written on the command line. What it means is in `plan.rs`.
 
+pub(crate) mod cache;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -56,6 +58,8 @@ pub(crate) enum Command {
     Keygen(Keygen),
     /// Sign the entries of a cache directory
     Sign(Sign),
+    /// Look after a cache directory: dir, ls, stats, verify, prune, clean
+    Cache(cache::Cache),
     /// Tell the settings that code depends on
     Settings(Settings),
     /// Run scripts of tests: *.wast

@@ -4,6 +4,7 @@ mod cache;
 mod check;
 mod damage;
 mod inputs;
+mod look_after;
 mod out;
 mod programs;
 mod run;

@@ -36,6 +36,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
     ("report", &["fingerprint"], &[]),
     ("config", &["+", "abi"], &["precompile_cache"]),
     ("engine", &["+", "abi", "config", "runtime"], &["precompile_cache"]),
+    ("settings", &["+", "abi", "config", "engine"], &[]),
     ("text", &["+"], &["wat"]),
     ("inspect", &["+", "abi", "artifact", "runtime", "wasm"], &[]),
     // The load side, where compiler, runtime and cache meet.

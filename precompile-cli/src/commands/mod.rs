@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod cache;
 pub(crate) mod check;
 pub(crate) mod inspect;
 pub(crate) mod keys;
