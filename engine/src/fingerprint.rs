@@ -98,7 +98,7 @@ impl Fingerprint {
     pub(crate) fn first_difference(&self, other: &[u8]) -> Option<Difference> {
         let ours = self.fields();
         let ours = ours.iter().map(|field| (field.name, &*field.value));
-        first_difference(ours, parse(other))
+        differences(ours, parse(other)).next()
     }
 }
 
@@ -119,13 +119,13 @@ pub(crate) fn identity() -> [Field; 6] {
     IDENTITY.map(|name| Field { name, value: values.next().unwrap_or_default() })
 }
 
-/// The first field of `wanted` that `found` has otherwise, or not at all.
-pub(crate) fn first_difference<'a>(
-    mut wanted: impl Iterator<Item = (&'a str, &'a str)>,
+/// The fields of `wanted` that `found` has otherwise, or not at all.
+pub(crate) fn differences<'a>(
+    wanted: impl Iterator<Item = (&'a str, &'a str)>,
     found: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> Option<Difference> {
+) -> impl Iterator<Item = Difference> {
     let found: Vec<_> = found.into_iter().collect();
-    wanted.find_map(|(field, expected)| {
+    wanted.filter_map(move |(field, expected)| {
         let there = found.iter().find(|(name, _)| *name == field);
         let there = there.map_or("absent", |(_, value)| value);
         (there != expected).then(|| Difference {

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::Features;
 use crate::fingerprint::{
-    Difference, Fingerprint, IDENTITY, OptLevel, first_difference, identity, parse,
+    Difference, Fingerprint, IDENTITY, OptLevel, differences, identity, parse,
 };
 use std::fmt;
 use std::str::FromStr;
@@ -68,9 +68,9 @@ impl Settings {
         self.0.is_empty()
     }
 
-    /// The first setting in which `self`, which is there, differs from `wanted`.
-    pub fn difference(&self, wanted: &Settings) -> Option<Difference> {
-        first_difference(wanted.iter(), self.iter())
+    /// The settings in which `self`, which is there, differs from `wanted`, the most telling first.
+    pub fn differences(&self, wanted: &Settings) -> Vec<Difference> {
+        differences(wanted.iter(), self.iter()).collect()
     }
 
     /// Whether it was this very engine that wrote them: version, formats and the compiler's
@@ -174,6 +174,14 @@ impl Config {
             None => Ok(config),
         }
     }
+}
+
+/// What code with these settings needs of a processor, as far as their names are known.
+#[cfg(all(feature = "runtime", feature = "cache"))]
+pub(crate) fn needs(settings: &Settings) -> CpuFeatures {
+    let target = settings.get("target").and_then(|target| target.parse::<Target>().ok());
+    let level = target.zip(settings.get("cpu")).map(|(target, name)| cpu(name, target.arch()));
+    level.and_then(Result::ok).map_or(CpuFeatures::NONE, CpuLevel::features)
 }
 
 /// The level with that name, or of exactly these extensions.
@@ -290,7 +298,7 @@ mod tests {
             assert_eq!(again.compile_fingerprint(), engine.compile_fingerprint());
             let described = engine.compile_fingerprint().to_bytes();
             assert_eq!(Settings::from_description(&described), settings);
-            assert!(seen.iter().all(|other| settings.difference(other).is_some()));
+            assert!(seen.iter().all(|other| !settings.differences(other).is_empty()));
             seen.push(settings);
         }
     }
@@ -303,7 +311,7 @@ mod tests {
             changed.0[at].1 = "other".to_string();
             let error = format!("{:#}", Config::from_settings(&changed).unwrap_err());
             assert!(error.contains("other"), "{name}: {error}");
-            assert_eq!(changed.difference(&settings).unwrap().field, *name);
+            assert_eq!(changed.differences(&settings)[0].field, *name);
             let is_identity = IDENTITY.contains(&&**name);
             assert_eq!(changed.is_of_this_engine(), !is_identity, "{name}");
             let mut missing = settings.clone();

@@ -12,7 +12,7 @@ Exit codes:
   1    an input was invalid or failed; the others were done all the same
   2    the command line is wrong
   3    the cache directory cannot be opened or written
-  4    check: something would miss
+  4    check, explain: something would miss
   run passes the guest's own code through; 134 is a trap or an exception that
   nobody caught, 124 a miss under --require-hit, 125 any failure of our own.
 
@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Tell whether everything would hit; compile nothing
     Check(Check),
+    /// Tell why a module would hit or miss
+    Explain(Explain),
     /// Tell what is in an entry or artifact
     Inspect(Inspect),
     /// Make a key that signs entries
@@ -205,6 +207,28 @@ pub(crate) struct Check {
     pub(crate) code: Code,
     #[command(flatten)]
     pub(crate) trust: Trust,
+    /// json writes one document to standard output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Tell why a module would hit or miss: what is in its key, which layers were asked, and how the
+/// entries of the same module differ.
+///
+/// Asks for what an app on this host would: the best level that there is an entry for. With --cpu
+/// or --target, for exactly that, as `check` does. Compiles nothing; exits with 4 for a miss.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The module, or - for standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// The cache directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) code: Code,
     /// json writes one document to standard output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         None => commands::warm::warm(&cli.warm),
         Some(Command::Run(args)) => return commands::run::run(args),
         Some(Command::Check(args)) => commands::check::check(args),
+        Some(Command::Explain(args)) => commands::explain::explain(args),
         Some(Command::Inspect(args)) => commands::inspect::inspect(args),
         Some(Command::Keygen(args)) => commands::keys::keygen(args),
         Some(Command::Sign(args)) => commands::keys::sign(args),

@@ -3,6 +3,7 @@
 mod cache;
 mod check;
 mod damage;
+mod explain;
 mod inputs;
 mod look_after;
 mod out;

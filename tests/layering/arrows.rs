@@ -45,6 +45,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
     ("lookup", &["+", "engine", "compiler", "runtime"], &["precompile_cache"]),
     ("load", &["+", "engine", "artifact", "compiler", "lookup", "runtime", "text"], &[]),
     ("warm", &["+", "engine", "lookup", "text"], &[]),
+    ("explain", &["+", "abi", "engine", "lookup", "settings", "warm"], &["precompile_cache"]),
     ("lib", &["*"], &["precompile_cache"]),
 ];
 

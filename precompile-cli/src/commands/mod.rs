@@ -2,6 +2,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod check;
+pub(crate) mod explain;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod modules;
