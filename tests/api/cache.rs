@@ -222,7 +222,7 @@ fn each_part_of_the_key_has_its_counter() {
             .collect();
         assert_eq!(moved, [(miss.as_str(), 1)], "{changed}");
         let explained = engine.explain(&bytes).unwrap();
-        assert_eq!(explained.entries[0].differences, [difference.clone()]);
+        assert_eq!(explained.entries[0].differences, std::slice::from_ref(difference));
     }
 }
 
