@@ -229,6 +229,8 @@ pub(crate) struct Explain {
     pub(crate) cache_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) code: Code,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
     /// json writes one document to standard output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 
 pub(crate) fn explain(args: &Explain) -> u8 {
     let printer = Printer::new(&args.output);
-    let layers = plan::layers(args.cache_dir.as_deref()).mode(Mode::ReadOnly);
-    let engines = plan::engines(&args.code, &layers);
+    let engines = plan::layers(args.cache_dir.as_deref(), &args.trust)
+        .and_then(|layers| plan::engines(&args.code, &layers.mode(Mode::ReadOnly)));
     let engines = match engines {
         Ok(engines) => engines,
         Err(usage) => {

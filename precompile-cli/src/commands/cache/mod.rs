@@ -14,11 +14,11 @@ mod prune;
 mod verify;
 
 use super::{CACHE, FINE, written};
-use crate::args::Format;
 use crate::args::cache::{Cache, CacheCommand, Look, Where};
+use crate::args::{Format, Trust};
 use crate::plan;
 use crate::report::{self, Printer, SCHEMA_VERSION};
-use precompile::cache::DirCache;
+use precompile::cache::{DirCache, LayersBuilder, Mode};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -39,13 +39,19 @@ pub(crate) fn cache(args: &Cache) -> u8 {
 
 /// The directory that is meant, which need not exist.
 fn path(place: &Where) -> Result<PathBuf, String> {
-    let layers = plan::layers(place.cache_dir.as_deref());
+    let layers = layers(place)?;
     match layers.write_path() {
         Some(path) => Ok(path.to_path_buf()),
         None => Err("there is no cache directory: set PRECOMPILE_CACHE_DIR or HOME, or name one \
                      with --cache-dir"
             .to_string()),
     }
+}
+
+/// The layers that an app would ask. What is believed of them matters to their readers only.
+fn layers(place: &Where) -> Result<LayersBuilder, String> {
+    let layers = plan::layers(place.cache_dir.as_deref(), &Trust::default());
+    layers.map_err(|usage| usage.to_string())
 }
 
 /// The directory to look into; `None` when it does not exist, which is said.
@@ -79,8 +85,7 @@ fn dir(args: &Look) -> Result<u8, String> {
     let result = match args.place.format {
         Format::Text => report::data(&format!("{}\n", path.display())),
         Format::Json => {
-            let layers = plan::layers(args.place.cache_dir.as_deref());
-            let layers = layers.mode(precompile::cache::Mode::ReadOnly).build();
+            let layers = layers(&args.place)?.mode(Mode::ReadOnly).build();
             let layers: Vec<_> = layers.layers().iter().map(layer).collect();
             report::json(&json!({
                 "schema_version": SCHEMA_VERSION,
