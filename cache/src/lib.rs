@@ -79,8 +79,8 @@ pub use dir::{Depth, DirCache, DirOptions, EntryInfo, Evicted, Item, ItemState, 
 pub use error::{Distrust, Error, ErrorKind, Result};
 pub use key::{Key, from_hex, to_hex};
 pub use layered::{
-    Flight, LayerId, Layers, LayersBuilder, Lookup, MissReason, Mode, Outcome, Probe, ProbeResult,
-    Problem, Reject,
+    Flight, LayerId, LayerInfo, Layers, LayersBuilder, Lookup, MissReason, Mode, Outcome, Probe,
+    ProbeResult, Problem, Reject,
 };
 pub use memo::FileMemo;
 pub use memory::MemoryCache;

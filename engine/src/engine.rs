@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::Features;
 use crate::fingerprint::Fingerprint;
+use crate::report::{Miss, Misses, REASONS};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +30,7 @@ struct Inner {
     compile: Fingerprint,
     host_features: CpuFeatures,
     compiles: AtomicU64,
+    misses: [AtomicU64; REASONS.len()],
     epoch: AtomicU64,
     #[cfg(feature = "runtime")]
     types: crate::runtime::types::TypeRegistry,
@@ -129,6 +131,7 @@ impl Engine {
             compile,
             host_features,
             compiles: AtomicU64::new(0),
+            misses: Default::default(),
             epoch: AtomicU64::new(0),
             #[cfg(feature = "runtime")]
             types: Default::default(),
@@ -157,16 +160,16 @@ impl Engine {
         self.0.compiles.load(Ordering::Relaxed)
     }
 
+    /// How often the cache did not have what was asked for, by reason. The cache's own counters,
+    /// [`cache_stats`](Engine::cache_stats), know nothing of settings.
+    pub fn misses(&self) -> Misses {
+        Misses::new(std::array::from_fn(|reason| self.0.misses[reason].load(Ordering::Relaxed)))
+    }
+
     /// Moves the epoch on by one: stores whose deadline it reaches stop, if the engine has
     /// [`Config::epoch_interruption`]. One atomic addition, for any thread or signal handler.
     pub fn increment_epoch(&self) {
         self.0.epoch.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The settings that decide code, as names and values, in the order in which they are
-    /// compared.
-    pub fn settings(&self) -> Vec<(&'static str, String)> {
-        self.0.compile.fields().into_iter().map(|field| (field.name, field.value)).collect()
     }
 
     /// Counters of the cache: hits by layer, misses by reason, writes and failures. `None`
@@ -185,6 +188,12 @@ impl Engine {
     #[cfg(feature = "cache")]
     pub(crate) fn cache(&self) -> Option<&precompile_cache::Layers> {
         self.0.config.runtime.cache.as_deref()
+    }
+
+    pub(crate) fn count_miss(&self, miss: &Miss) {
+        if let Some(reason) = REASONS.iter().position(|reason| *reason == miss.as_str()) {
+            self.0.misses[reason].fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn count_compile(&self) {

@@ -75,13 +75,7 @@ impl Fingerprint {
         } = self;
         let on_off = |on: bool| String::from(if on { "on" } else { "off" });
         let relaxed_simd = if *relaxed_simd_deterministic { "deterministic" } else { "fast" };
-        [
-            ("engine", ENGINE_VERSION.to_string()),
-            ("format", FORMAT_VERSION.to_string()),
-            ("abi", ABI_VERSION.to_string()),
-            ("epoch", CODEGEN_EPOCH.to_string()),
-            ("compiler", PINS.to_string()),
-            ("sources", SOURCES.to_string()),
+        let settings = [
             ("target", target.to_string()),
             ("cpu", cpu.to_string()),
             ("bounds", bounds.as_str().to_string()),
@@ -91,9 +85,9 @@ impl Fingerprint {
             ("relaxed-simd", relaxed_simd.to_string()),
             ("fuel", on_off(*fuel)),
             ("epoch-interruption", on_off(*epoch_interruption)),
-        ]
-        .map(|(name, value)| Field { name, value })
-        .into()
+        ];
+        let settings = settings.map(|(name, value)| Field { name, value });
+        identity().into_iter().chain(settings).collect()
     }
 
     /// The canonical bytes: a line `name=value` a field, ended by `\n`. They are in every
@@ -106,22 +100,45 @@ impl Fingerprint {
     /// The first difference between this fingerprint and the canonical bytes of another one:
     /// name, our value, their value. `None` where there is none.
     pub(crate) fn first_difference(&self, other: &[u8]) -> Option<Difference> {
-        let other = parse(other);
-        let theirs = |name: &str| {
-            let field = other.iter().find(|(n, _)| *n == name);
-            field.map_or("absent".to_string(), |(_, v)| v.to_string())
-        };
-        let mut ours = self.fields().into_iter();
-        ours.find_map(|field| {
-            let found = theirs(field.name);
-            (found != field.value).then(|| Difference {
-                field: field.name.to_string(),
-                expected: field.value,
-                found,
-                lacking: CpuFeatures::NONE,
-            })
-        })
+        let ours = self.fields();
+        let ours = ours.iter().map(|field| (field.name, &*field.value));
+        differences(ours, parse(other)).next()
     }
+}
+
+/// The fields that say which engine it is, rather than how it is set.
+pub(crate) const IDENTITY: [&str; 6] = ["engine", "format", "abi", "epoch", "compiler", "sources"];
+
+/// What this engine has in these fields.
+pub(crate) fn identity() -> [Field; 6] {
+    let values = [
+        ENGINE_VERSION.to_string(),
+        FORMAT_VERSION.to_string(),
+        ABI_VERSION.to_string(),
+        CODEGEN_EPOCH.to_string(),
+        PINS.to_string(),
+        SOURCES.to_string(),
+    ];
+    let mut values = values.into_iter();
+    IDENTITY.map(|name| Field { name, value: values.next().unwrap_or_default() })
+}
+
+/// The fields of `wanted` that `found` has otherwise, or not at all.
+pub(crate) fn differences<'a>(
+    wanted: impl Iterator<Item = (&'a str, &'a str)>,
+    found: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> impl Iterator<Item = Difference> {
+    let found: Vec<_> = found.into_iter().collect();
+    wanted.filter_map(move |(field, expected)| {
+        let there = found.iter().find(|(name, _)| *name == field);
+        let there = there.map_or("absent", |(_, value)| value);
+        (there != expected).then(|| Difference {
+            field: field.to_string(),
+            expected: expected.to_string(),
+            found: there.to_string(),
+            lacking: CpuFeatures::NONE,
+        })
+    })
 }
 
 /// The first difference between what `ours` has and what `theirs` (canonical bytes each) have that

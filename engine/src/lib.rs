@@ -77,6 +77,8 @@ mod compile;
 mod config;
 mod engine;
 mod error;
+#[cfg(all(feature = "runtime", feature = "cache"))]
+mod explain;
 mod features;
 mod fingerprint;
 #[cfg(feature = "runtime")]
@@ -88,6 +90,7 @@ mod precompile;
 mod report;
 #[cfg(feature = "runtime")]
 mod runtime;
+mod settings;
 #[cfg(all(feature = "runtime", feature = "cache"))]
 mod warm;
 
@@ -115,9 +118,12 @@ pub use abi::target::{Arch, CpuFeatures, CpuLevel, Os, Target, UnknownName};
 pub use config::{Config, Load};
 pub use engine::Engine;
 pub use error::{Context, Error, ErrorKind, ModuleError, Result};
+#[cfg(all(feature = "runtime", feature = "cache"))]
+pub use explain::{Explanation, LayerProbe, Neighbour, Wanted};
 pub use features::Features;
 pub use fingerprint::{Difference, OptLevel};
-pub use report::{Miss, Outcome, Report};
+pub use report::{Miss, Misses, Outcome, Report};
+pub use settings::Settings;
 pub use trap::Trap;
 pub use wasm::types::{FuncTypeId, HeapType, RefType, ValType};
 

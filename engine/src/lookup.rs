@@ -8,7 +8,9 @@ use crate::fingerprint::{Fingerprint, ModuleDigest, nearest_difference};
 use crate::report::{Miss, Outcome, Report};
 use crate::runtime::code::CodeMapping;
 use crate::runtime::vm::doors;
-use precompile_cache::{self as cache, Flight, Key, Layers, Lookup, MissReason, Mode, Reject};
+use precompile_cache::{
+    self as cache, Flight, Key, Layers, Lookup, MissReason, Mode, Probe, Reject,
+};
 use std::cell::Cell;
 use std::fs::File;
 use std::sync::Arc;
@@ -139,6 +141,7 @@ pub(crate) fn find<'e>(
         }
     };
     report.get = start.elapsed();
+    engine.count_miss(&miss);
     if layers.mode() == Mode::RequireHit || !crate::compiler::PRESENT {
         return Err(Error::wrap(ErrorKind::Miss, miss));
     }
@@ -181,11 +184,17 @@ fn why(
 }
 
 /// Looks for the entries `ids` of module `digest`, best first, without loading what there is.
-pub(crate) fn check(engine: &Engine, digest: &ModuleDigest, ids: &[[u8; 32]], report: &mut Report) {
+/// Returns what each layer said.
+pub(crate) fn check(
+    engine: &Engine,
+    digest: &ModuleDigest,
+    ids: &[[u8; 32]],
+    report: &mut Report,
+) -> Vec<Probe> {
     report.id = ids.first().copied();
     let Some(layers) = engine.cache() else {
         report.outcome = Outcome::Missed { miss: Miss::Off };
-        return;
+        return Vec::new();
     };
     let keys: Vec<Key> = ids.iter().map(|id| Key::new(digest.0, *id)).collect();
     let start = Instant::now();
@@ -193,13 +202,15 @@ pub(crate) fn check(engine: &Engine, digest: &ModuleDigest, ids: &[[u8; 32]], re
     report.get = start.elapsed();
     let cache::Outcome::Hit { layer, content } = &lookup.outcome else {
         let miss = why(engine, layers, digest, &lookup, false);
+        engine.count_miss(&miss);
         report.outcome = Outcome::Missed { miss };
-        return;
+        return lookup.trace;
     };
     report.id = Some(ids[index]);
     report.artifact_len = content.len();
     let path = content.origin().map(Into::into);
     report.outcome = Outcome::Hit { layer: layer.to_string(), path };
+    lookup.trace
 }
 
 /// Compiles a module into the engine's cache without loading it, unless it is there.
@@ -220,8 +231,9 @@ pub(crate) fn warm(
     let mut lookup = layers.lookup(&key);
     let mut flight = None;
     if !lookup.is_hit() {
-        report.outcome =
-            Outcome::Compiled { miss: Some(why(engine, layers, &digest, &lookup, false)) };
+        let miss = why(engine, layers, &digest, &lookup, false);
+        engine.count_miss(&miss);
+        report.outcome = Outcome::Compiled { miss: Some(miss) };
         let begun = flight.insert(layers.begin(&key));
         lookup = layers.look_again(begun);
     }

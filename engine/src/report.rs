@@ -109,6 +109,45 @@ impl Miss {
     }
 }
 
+/// The reasons of misses, as [`Miss::as_str`] has them.
+pub(crate) const REASONS: [&str; 10] = [
+    "absent",
+    "engine-version",
+    "target",
+    "cpu",
+    "bounds",
+    "setting",
+    "corrupt",
+    "untrusted",
+    "io",
+    "off",
+];
+
+/// How often an engine missed, by reason: what [`Engine::misses`](crate::Engine::misses) counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Misses([u64; REASONS.len()]);
+
+impl Misses {
+    pub(crate) fn new(counts: [u64; REASONS.len()]) -> Misses {
+        Misses(counts)
+    }
+
+    /// How often it was for `reason`, a word of [`Miss::as_str`].
+    pub fn of(&self, reason: &str) -> u64 {
+        self.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| count)
+    }
+
+    /// All reasons with their counts, in a fixed order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        REASONS.into_iter().zip(self.0)
+    }
+
+    /// How often, for whichever reason.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
 impl fmt::Display for Miss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -35,21 +35,7 @@ impl Engine {
     /// # Errors
     /// If the bytes cannot be a module. What is inside of one is not looked at.
     pub fn check(&self, bytes: impl AsRef<[u8]>) -> Result<Report> {
-        let bytes = text::to_binary(bytes.as_ref())?;
-        if !bytes.starts_with(b"\0asm\x01\0\0\0") {
-            let message = "no module of WebAssembly 1.0 to 3.0: its first eight bytes are others";
-            return Err(Error::wrap(
-                ErrorKind::Invalid,
-                ModuleError { offset: Some(0), message: message.to_string() },
-            ));
-        }
-        let mut report = Report { module_len: bytes.len() as u64, ..Report::default() };
-        let start = Instant::now();
-        let digest = ModuleDigest::of(&bytes);
-        let candidates = self.candidates().iter();
-        let ids: Vec<_> = candidates.map(|candidate| entry_id(&digest, candidate)).collect();
-        report.key = start.elapsed();
-        report.digest = Some(digest.0);
+        let (mut report, digest, ids) = identify(self, bytes.as_ref())?;
         lookup::check(self, &digest, &ids, &mut report);
         Ok(report)
     }
@@ -63,4 +49,30 @@ impl Engine {
         let bytes = std::fs::read(path).map_err(|error| Error::wrap(ErrorKind::Io, error));
         self.warm(bytes.with_context(|| format!("cannot read {}", path.display()))?)
     }
+}
+
+/// The digest of a module and the ids of the entries that `engine` would load, best first.
+///
+/// # Errors
+/// If the bytes cannot be a module.
+pub(crate) fn identify(
+    engine: &Engine,
+    bytes: &[u8],
+) -> Result<(Report, ModuleDigest, Vec<[u8; 32]>)> {
+    let bytes = text::to_binary(bytes)?;
+    if !bytes.starts_with(b"\0asm\x01\0\0\0") {
+        let message = "no module of WebAssembly 1.0 to 3.0: its first eight bytes are others";
+        return Err(Error::wrap(
+            ErrorKind::Invalid,
+            ModuleError { offset: Some(0), message: message.to_string() },
+        ));
+    }
+    let mut report = Report { module_len: bytes.len() as u64, ..Report::default() };
+    let start = Instant::now();
+    let digest = ModuleDigest::of(&bytes);
+    let candidates = engine.candidates().iter();
+    let ids = candidates.map(|candidate| entry_id(&digest, candidate)).collect();
+    report.key = start.elapsed();
+    report.digest = Some(digest.0);
+    Ok((report, digest, ids))
 }

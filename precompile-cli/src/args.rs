@@ -1,5 +1,7 @@
 //! What can be written on the command line. What it means is in `plan.rs`.
 
+pub(crate) mod cache;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,7 +13,7 @@ Exit codes:
   1    an input was invalid or failed; the others were done all the same
   2    the command line is wrong
   3    the cache directory cannot be opened or written
-  4    check: something would miss
+  4    check, explain: something would miss
   run passes the guest's own code through; 134 is a trap or an exception that
   nobody caught, 124 a miss under --require-hit, 125 any failure of our own.
 
@@ -51,12 +53,16 @@ pub(crate) enum Command {
     Run(Run),
     /// Tell whether everything would hit; compile nothing
     Check(Check),
+    /// Tell why a module would hit or miss
+    Explain(Explain),
     /// Tell what is in an entry or artifact
     Inspect(Inspect),
     /// Make a key that signs entries
     Keygen(Keygen),
     /// Sign the entries of a cache directory
     Sign(Sign),
+    /// Look after a cache directory: dir, ls, stats, verify, prune, clean
+    Cache(cache::Cache),
     /// Tell the settings that code depends on
     Settings(Settings),
     /// Run scripts of tests: *.wast
@@ -215,6 +221,30 @@ pub(crate) struct Check {
     /// Modules, folders of them, or - for standard input
     #[arg(required = true, value_name = "FILE|DIR|-")]
     pub(crate) inputs: Vec<PathBuf>,
+    /// The cache directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) code: Code,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
+    /// json writes one document to standard output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Tell why a module would hit or miss: what is in its key, which layers were asked, and how the
+/// entries of the same module differ.
+///
+/// Asks for what an app on this host would: the best level that there is an entry for. With --cpu
+/// or --target, for exactly that, as `check` does. Compiles nothing; exits with 4 for a miss.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The module, or - for standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) input: PathBuf,
     /// The cache directory
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,

@@ -1,6 +1,5 @@
 //! Which files are meant, and what is in them.
 
-use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -135,19 +134,10 @@ fn too_long() -> String {
 
 /// Whether `path` is the name of a command, and there is no file of that name.
 pub(crate) fn is_command(path: &Path) -> bool {
-    const COMMANDS: [&str; 10] = [
-        "run",
-        "check",
-        "inspect",
-        "keygen",
-        "sign",
-        "settings",
-        "wast",
-        "completions",
-        "man",
-        "help",
-    ];
-    COMMANDS.iter().any(|name| path.as_os_str() == OsStr::new(name)) && !path.exists()
+    use clap::CommandFactory;
+    let commands = crate::args::Cli::command();
+    let is_known = |name: &str| name == "help" || commands.find_subcommand(name).is_some();
+    path.to_str().is_some_and(is_known) && !path.exists()
 }
 
 /// An error of the operating system, with what to do about it.

@@ -6,6 +6,7 @@
 //! | `plan` | what it means: settings, and which cache |
 //! | `input` | which files are meant, and what is in them |
 //! | `commands` | one file a command |
+//! | `units` | sizes and times as people write them |
 //! | `report`, `rows` | what people are told, and what tools are |
 //!
 //! Standard output is data only; all else goes to standard error.
@@ -18,6 +19,7 @@ mod input;
 mod plan;
 mod report;
 mod rows;
+mod units;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -36,9 +38,11 @@ fn main() -> ExitCode {
         None => commands::warm::warm(&cli.warm),
         Some(Command::Run(args)) => return commands::run::run(args),
         Some(Command::Check(args)) => commands::check::check(args),
+        Some(Command::Explain(args)) => commands::explain::explain(args),
         Some(Command::Inspect(args)) => commands::inspect::inspect(args),
         Some(Command::Keygen(args)) => commands::keys::keygen(args),
         Some(Command::Sign(args)) => commands::keys::sign(args),
+        Some(Command::Cache(args)) => commands::cache::cache(args),
         Some(Command::Settings(args)) => commands::settings::settings(args),
         Some(Command::Wast(args)) => commands::wast::wast(args),
         Some(Command::Completions(args)) => commands::shell::completions(args),

@@ -85,13 +85,29 @@ fn levels(code: &Code, arch: Arch, targets: &[Target]) -> Result<Vec<CpuLevel>, 
     Ok(levels)
 }
 
+/// The engines of an app that has these settings: on this host, one that takes the best level that
+/// there is an entry for; or else one for each level and target that are named.
+pub(crate) fn engines(code: &Code, layers: &LayersBuilder) -> Result<Vec<Engine>, Usage> {
+    if code.target.is_empty() && code.cpu.is_empty() {
+        let mut config = settings(code)?;
+        config.cache(layers.clone());
+        let engine = Engine::new(&config).map_err(|error| Usage(format!("{error:#}")))?;
+        return Ok(vec![engine]);
+    }
+    variants(code)?.iter().map(|variant| variant.engine(layers.clone(), 1)).collect()
+}
+
 fn config(code: &Code, target: Target, cpu: CpuLevel) -> Result<Config, Usage> {
-    let mut config = Config::new();
+    let mut config = settings(code)?;
     // All are named, so that nothing of the building host gets into the key.
+    config.target(&target.to_string()).map_err(|error| Usage(format!("{error:#}")))?.cpu(cpu);
+    Ok(config)
+}
+
+/// The settings that are the same for all targets and levels.
+fn settings(code: &Code) -> Result<Config, Usage> {
+    let mut config = Config::new();
     config
-        .target(&target.to_string())
-        .map_err(|error| Usage(format!("{error:#}")))?
-        .cpu(cpu)
         .bounds(bounds(code.bounds))
         .consume_fuel(code.fuel)
         .epoch_interruption(code.epoch_interruption);

@@ -133,7 +133,7 @@ impl Default for Row {
 
 /// Why something missed, for tools.
 #[derive(Debug, Serialize)]
-struct MissRow {
+pub(crate) struct MissRow {
     reason: &'static str,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! Modules through the cache: what hits, what misses and why, and what is not compiled twice.
 
 use crate::child::{is_child, passed, run as run_child};
-use precompile::cache::{Layers, LayersBuilder, Mode, Stats};
+use precompile::cache::{Cache, Content, DirCache, Key, Layers, LayersBuilder, Mode, Stats};
 use precompile::*;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -162,6 +162,7 @@ fn each_setting_that_changes_code_is_named_when_it_misses() {
         assert_ne!(difference.expected, difference.found);
         assert!(error.to_string().contains(field), "{error}");
         assert_eq!((engine.compile_count(), stats(&engine).misses_absent), (0, 1));
+        assert_eq!((engine.misses().of(word), engine.misses().total()), (1, 1));
     }
     // What changes no code changes no key.
     let same: [Change; 4] = [
@@ -188,6 +189,44 @@ fn each_setting_that_changes_code_is_named_when_it_misses() {
     let engine = engine(layers, |_| {});
     let error = Module::new(&engine, "(module)").unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&Miss::Absent));
+}
+
+#[test]
+fn each_part_of_the_key_has_its_counter() {
+    let dir = folder();
+    let layers = || Layers::builder().read_write(dir.path());
+    let settings = engine(layers(), |_| {}).settings();
+    let cache = DirCache::open(dir.path()).unwrap();
+    let bytes = wat::parse_str(TEXT).unwrap();
+    for (changed, _) in settings.iter() {
+        let engine = engine(layers().mode(Mode::RequireHit), |config| {
+            config.cpu(
+                CpuLevel::parse(settings.get("cpu").unwrap(), Target::host().unwrap().arch())
+                    .unwrap(),
+            );
+        });
+        let digest = engine.check(&bytes).unwrap().digest.unwrap();
+        let before = engine.misses();
+        let lines = settings.iter().map(|(name, value)| {
+            format!("{name}={}\n", if name == changed { "another" } else { value })
+        });
+        let (key, content) = (Key::new(digest, [7; 32]), Content::from_bytes(b"code".to_vec()));
+        cache.add(&key, &content, lines.collect::<String>().as_bytes()).unwrap();
+        let error = Module::new(&engine, &bytes).unwrap_err();
+        let miss = error.downcast_ref::<Miss>().unwrap();
+        let Miss::Differs(difference) = miss else { panic!("{miss:?}") };
+        assert_eq!((&*difference.field, &*difference.found), (changed, "another"));
+        let moved: Vec<_> = engine
+            .misses()
+            .iter()
+            .zip(before.iter())
+            .filter(|(now, before)| now != before)
+            .map(|((reason, now), (_, before))| (reason, now - before))
+            .collect();
+        assert_eq!(moved, [(miss.as_str(), 1)], "{changed}");
+        let explained = engine.explain(&bytes).unwrap();
+        assert_eq!(explained.entries[0].differences, std::slice::from_ref(difference));
+    }
 }
 
 #[test]

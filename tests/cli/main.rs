@@ -3,7 +3,9 @@
 mod cache;
 mod check;
 mod damage;
+mod explain;
 mod inputs;
+mod look_after;
 mod out;
 mod programs;
 mod run;

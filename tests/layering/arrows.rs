@@ -36,6 +36,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
     ("report", &["fingerprint"], &[]),
     ("config", &["+", "abi"], &["precompile_cache"]),
     ("engine", &["+", "abi", "config", "runtime"], &["precompile_cache"]),
+    ("settings", &["+", "abi", "config", "engine"], &[]),
     ("text", &["+"], &["wat"]),
     ("inspect", &["+", "abi", "artifact", "runtime", "wasm"], &[]),
     // The load side, where compiler, runtime and cache meet.
@@ -44,6 +45,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
     ("lookup", &["+", "engine", "compiler", "runtime"], &["precompile_cache"]),
     ("load", &["+", "engine", "artifact", "compiler", "lookup", "runtime", "text"], &[]),
     ("warm", &["+", "engine", "lookup", "text"], &[]),
+    ("explain", &["+", "abi", "engine", "lookup", "settings", "warm"], &["precompile_cache"]),
     ("lib", &["*"], &["precompile_cache"]),
 ];
 

@@ -48,6 +48,23 @@ enum Source {
     Other(Arc<dyn Cache>),
 }
 
+/// The paths of layers, which are counted from `first` on.
+fn numbered(first: usize, sources: &[Source]) -> Vec<(LayerId, PathBuf)> {
+    let all = sources.iter().enumerate();
+    all.filter_map(|(at, source)| Some((LayerId::Layer(first + at), source.path()?.to_path_buf())))
+        .collect()
+}
+
+impl Source {
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Source::Path(path) | Source::PathIfPresent(path) => Some(path),
+            Source::Dir(dir) => Some(dir.path()),
+            Source::Other(_) => None,
+        }
+    }
+}
+
 /// Something that did not work when layers were built.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -220,6 +237,12 @@ impl LayersBuilder {
         self
     }
 
+    /// The directory that would be read and written, as it was named; `None` when there is none or
+    /// it is an implementation of one's own. Nothing is opened.
+    pub fn write_path(&self) -> Option<&Path> {
+        self.read_write.as_ref().and_then(Source::path)
+    }
+
     /// How much the read-write directory may hold. It is kept in the background after an entry was
     /// published there; never by a lookup, and never in a read-only layer. Without a budget it
     /// grows. An implementation of one's own keeps its own.
@@ -240,6 +263,7 @@ impl LayersBuilder {
     pub fn build(mut self) -> Layers {
         self.options = self.options.trusted_keys(std::mem::take(&mut self.trusted_keys));
         let mut layers = Vec::new();
+        let mut paths = Vec::new();
         let mut writer = Writer::None;
         let mut memo = None;
         let memory = self.memory.filter(|_| self.mode == Mode::Auto);
@@ -249,11 +273,14 @@ impl LayersBuilder {
         }
         let first_lower = self.read_only.len();
         if self.mode != Mode::Off {
+            paths.extend(numbered(0, &self.read_only));
+            paths.extend(numbered(first_lower, &self.lower));
             // In this order, since it is the order of what did not work.
             let upper = std::mem::take(&mut self.read_only);
             let mut dirs = Vec::new();
             self.open_all(0, upper, &mut layers, &mut dirs);
             if let Some(source) = self.read_write.take() {
+                paths.extend(source.path().map(|path| (LayerId::Dir, path.to_path_buf())));
                 let slot;
                 (slot, writer) = self.open_read_write(source, &mut dirs, &mut memo);
                 layers.extend(slot.map(|slot| (LayerId::Dir, slot)));
@@ -277,6 +304,7 @@ impl LayersBuilder {
         Layers {
             layers,
             first_lower: if self.backfill { first_lower } else { usize::MAX },
+            paths,
             memory,
             memo,
             writer,

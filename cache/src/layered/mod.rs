@@ -17,14 +17,16 @@ mod upkeep;
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use builder::{LayersBuilder, Problem};
 pub use flight::Flight;
-pub use outcome::{LayerId, Lookup, MissReason, Mode, Outcome, Probe, ProbeResult, Reject};
+pub use outcome::{
+    LayerId, LayerInfo, Lookup, MissReason, Mode, Outcome, Probe, ProbeResult, Reject,
+};
 
 use crate::cache::{Cache, Sibling};
 use crate::content::Content;
@@ -51,6 +53,8 @@ pub struct Layers {
     layers: Vec<(LayerId, Slot)>,
     /// The number of the first layer that is copied from.
     first_lower: usize,
+    /// Where they are, for messages, as far as they are directories.
+    paths: Vec<(LayerId, PathBuf)>,
     memory: Option<Arc<MemoryCache>>,
     memo: Option<Arc<Memo>>,
     writer: Writer,
@@ -253,6 +257,21 @@ impl Layers {
     /// A file that is shorter than 64 KiB is sooner read than remembered.
     pub fn file_memo(&self, file: &File) -> FileMemo {
         FileMemo::new(self.memo.clone(), file)
+    }
+
+    /// The layers in the order in which they are probed.
+    pub fn layers(&self) -> Vec<LayerInfo> {
+        let path =
+            |id: LayerId| self.paths.iter().find(|(known, _)| *known == id).map(|(_, path)| path);
+        let info = |(id, slot): &(LayerId, Slot)| LayerInfo {
+            id: *id,
+            path: path(*id).cloned(),
+            error: match slot {
+                Slot::Open(_) => None,
+                Slot::Failed(error) => Some(error.clone()),
+            },
+        };
+        self.layers.iter().map(info).collect()
     }
 
     /// What did not work when the layers were built, and was done without.

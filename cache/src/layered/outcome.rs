@@ -1,6 +1,7 @@
 //! The types of what happened.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::content::Content;
@@ -15,6 +16,18 @@ pub enum LayerId {
     Dir,
     /// A read-only layer, counted from 0 in the order that they were added in.
     Layer(usize),
+}
+
+/// A layer, as [`Layers::layers`](crate::Layers::layers) tells of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LayerInfo {
+    /// Which of the layers it is.
+    pub id: LayerId,
+    /// Where it is, as it was named; `None` for memory and implementations of the embedder.
+    pub path: Option<PathBuf>,
+    /// Why it could not be opened, and is done without.
+    pub error: Option<Error>,
 }
 
 /// What [`Layers::lookup`](crate::Layers::lookup) found, and on which way.

@@ -1,6 +1,8 @@
 //! One file a command.
 
+pub(crate) mod cache;
 pub(crate) mod check;
+pub(crate) mod explain;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod modules;

@@ -4,6 +4,7 @@ use super::{FINE, USAGE, written};
 use crate::args::{Format, Settings};
 use crate::plan;
 use crate::report::{self, SCHEMA_VERSION};
+use precompile::Settings as EngineSettings;
 use precompile::cache::Layers;
 use serde_json::{Map, Value, json};
 
@@ -20,16 +21,15 @@ pub(crate) fn settings(args: &Settings) -> u8 {
         }
     };
     if args.format == Format::Json {
-        let object = |fields: &Vec<(&'static str, String)>| -> Map<String, Value> {
-            fields.iter().map(|(name, value)| (name.to_string(), json!(value))).collect()
-        };
         let variants: Vec<_> = all.iter().map(object).collect();
         let document = json!({ "schema_version": SCHEMA_VERSION, "variants": variants });
         return written(report::json(&document), FINE);
     }
-    let blocks: Vec<String> = all
-        .iter()
-        .map(|fields| fields.iter().map(|(name, value)| format!("{name} = {value}\n")).collect())
-        .collect();
+    let blocks: Vec<String> = all.iter().map(ToString::to_string).collect();
     written(report::data(&blocks.join("\n")), FINE)
+}
+
+/// Settings as an object of names and values.
+pub(crate) fn object(settings: &EngineSettings) -> Map<String, Value> {
+    settings.iter().map(|(name, value)| (name.to_string(), json!(value))).collect()
 }

@@ -1,0 +1,99 @@
+//! What can be written behind `precompile cache`.
+
+use super::{Format, Output};
+use crate::units;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Look after a cache directory.
+#[derive(Debug, Args)]
+pub(crate) struct Cache {
+    #[command(subcommand)]
+    pub(crate) command: CacheCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Tell where the cache is, and which layers are asked
+    Dir(Look),
+    /// List what is in it
+    Ls(Look),
+    /// Tell how much is in it, and of which engines
+    Stats(Look),
+    /// Check each entry against its digest
+    Verify(Verify),
+    /// Remove entries that there is no room or use for
+    Prune(Prune),
+    /// Remove all entries, and nothing that is not the cache's
+    Clean(Clean),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Where {
+    /// The cache directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// json writes one document to standard output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Look into a cache directory.
+#[derive(Debug, Args)]
+pub(crate) struct Look {
+    #[command(flatten)]
+    pub(crate) place: Where,
+}
+
+/// Check each entry.
+///
+/// Exits with 1 when an entry is damaged, or belongs to somebody who must not write there. Files
+/// that are not the cache's are told of, and are no failure.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// Compile these modules, or folders of them, again, with the settings of each of their
+    /// entries, and compare the bytes; may be repeated
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(crate) rebuild: Vec<PathBuf>,
+    /// Threads that compile; 0 for one a processor
+    #[arg(short = 'j', long, value_name = "N", default_value_t = 0)]
+    pub(crate) jobs: usize,
+}
+
+/// Remove entries.
+///
+/// Those of old versions go first, then those that were not used for too long, then what was used
+/// longest ago until the rest fits. Processes that have an entry open keep it.
+#[derive(Debug, Args)]
+#[group(id = "what", required = true, multiple = true, args = ["max_size", "max_age", "old_versions"])]
+pub(crate) struct Prune {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// The most that may be left: bytes, or with K, M, G or T behind the number
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
+    pub(crate) max_size: Option<u64>,
+    /// How long an entry may go unused: a number with s, m, h, d or w behind it
+    #[arg(long, value_name = "TIME", value_parser = units::parse_age)]
+    pub(crate) max_age: Option<Duration>,
+    /// Remove what other, not newer, versions of precompile have compiled
+    #[arg(long)]
+    pub(crate) old_versions: bool,
+    /// Say what would go; remove nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Remove all entries.
+#[derive(Debug, Args)]
+pub(crate) struct Clean {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// Say what would go; remove nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+}

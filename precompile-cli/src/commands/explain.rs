@@ -1,0 +1,179 @@
+//! Why would it hit, or miss?
+
+use super::settings::object;
+use super::{FAILED, FINE, MISS, USAGE, written};
+use crate::args::{Explain, Format};
+use crate::report::{self, Printer, SCHEMA_VERSION, clean};
+use crate::rows::MissRow;
+use crate::{input, plan};
+use precompile::cache::{Mode, to_hex};
+use precompile::{Difference, Engine, Explanation, Neighbour, Outcome};
+use serde_json::{Map, Value, json};
+
+pub(crate) fn explain(args: &Explain) -> u8 {
+    let printer = Printer::new(&args.output);
+    let engines = plan::layers(args.cache_dir.as_deref(), &args.trust)
+        .and_then(|layers| plan::engines(&args.code, &layers.mode(Mode::ReadOnly)));
+    let engines = match engines {
+        Ok(engines) => engines,
+        Err(usage) => {
+            report::error(None, usage);
+            return USAGE;
+        }
+    };
+    let mut all = Vec::new();
+    let bytes = match input::read(&args.input) {
+        Ok(bytes) => bytes,
+        Err(problem) => {
+            printer.error(&args.input, problem);
+            return FAILED;
+        }
+    };
+    for engine in &engines {
+        match engine.explain(&bytes) {
+            Ok(explanation) => all.push((engine, explanation)),
+            Err(error) => {
+                printer.failure("Invalid", format!("{} {error:#}", args.input.display()));
+                return FAILED;
+            }
+        }
+    }
+    let is_hit = |(_, explanation): &(&Engine, Explanation)| {
+        matches!(explanation.report.outcome, Outcome::Hit { .. })
+    };
+    let code = if all.iter().all(is_hit) { FINE } else { MISS };
+    let path = args.input.display().to_string();
+    let result = match args.format {
+        Format::Json => report::json(&json!({
+            "schema_version": SCHEMA_VERSION,
+            "command": "explain",
+            "path": path,
+            "explanations": all.iter().map(|(_, one)| document(one)).collect::<Vec<_>>(),
+        })),
+        Format::Text => {
+            let blocks: Vec<_> = all.iter().map(|(engine, one)| text(&path, engine, one)).collect();
+            report::data(&clean(&blocks.join("\n")))
+        }
+    };
+    written(result, code)
+}
+
+fn document(one: &Explanation) -> Value {
+    let wanted = one
+        .wanted
+        .iter()
+        .map(|wanted| json!({ "id": to_hex(&wanted.id), "settings": object(&wanted.settings) }));
+    let probes = one.probes.iter().map(|probe| {
+        json!({
+            "layer": probe.layer,
+            "path": probe.path.as_ref().map(|path| path.display().to_string()),
+            "id": one.wanted.get(probe.wanted).map(|wanted| to_hex(&wanted.id)),
+            "result": probe.result,
+            "message": probe.message,
+        })
+    });
+    let entries = one.entries.iter().map(|entry| {
+        json!({
+            "layer": entry.layer,
+            "id": to_hex(&entry.id),
+            "settings": object(&entry.settings),
+            "differences": entry.differences.iter().map(difference).collect::<Vec<_>>(),
+            "host_lacks": entry.host_lacks.names().collect::<Vec<_>>(),
+        })
+    });
+    let mut document = json!({
+        "digest": one.report.digest.map(|digest| to_hex(&digest)),
+        "module_bytes": one.report.module_len,
+        "wanted": wanted.collect::<Vec<_>>(),
+        "probes": probes.collect::<Vec<_>>(),
+        "entries": entries.collect::<Vec<_>>(),
+    });
+    match &one.report.outcome {
+        Outcome::Hit { layer, path } => {
+            document["outcome"] = json!("hit");
+            document["layer"] = json!(layer);
+            document["entry"] = json!(path.as_ref().map(|path| path.display().to_string()));
+            document["id"] = json!(one.report.id.map(|id| to_hex(&id)));
+        }
+        Outcome::Missed { miss } => {
+            document["outcome"] = json!("missing");
+            document["miss"] = json!(MissRow::from(miss));
+        }
+        _ => document["outcome"] = json!("unknown"),
+    }
+    document
+}
+
+fn difference(difference: &Difference) -> Value {
+    let mut row = Map::new();
+    row.insert("field".into(), json!(difference.field));
+    row.insert("expected".into(), json!(difference.expected));
+    row.insert("found".into(), json!(difference.found));
+    Value::Object(row)
+}
+
+fn text(path: &str, engine: &Engine, one: &Explanation) -> String {
+    let mut lines = Vec::new();
+    let short = |id: &[u8; 32]| to_hex(id)[..16].to_string();
+    lines.push(match &one.report.outcome {
+        Outcome::Hit { layer, path: Some(entry) } => {
+            format!("HIT {path}: {layer} {}", entry.display())
+        }
+        Outcome::Hit { layer, path: None } => format!("HIT {path}: {layer}"),
+        Outcome::Missed { miss } => format!("MISS ({}) {path}: {miss}", miss.as_str()),
+        _ => path.to_string(),
+    });
+    if let Some(digest) = one.report.digest {
+        lines.push(format!("module: SHA-256 {}", to_hex(&digest)));
+    }
+    let levels: Vec<_> = one.wanted.iter().filter_map(|w| w.settings.get("cpu")).collect();
+    lines.push("wanted, best first:".to_string());
+    for (wanted, level) in one.wanted.iter().zip(&levels) {
+        lines.push(format!("  {} for {} {level}", to_hex(&wanted.id), engine.target()));
+    }
+    lines.push("key, beside the module and the level:".to_string());
+    let settings = engine.settings();
+    let parts = settings.iter().filter(|(name, _)| *name != "cpu" || levels.len() == 1);
+    lines.extend(parts.map(|(name, value)| format!("  {name} = {value}")));
+    lines.push("layers, as they were asked:".to_string());
+    if one.probes.is_empty() {
+        lines.push("  none".to_string());
+    }
+    for probe in &one.probes {
+        let place = probe.path.as_ref().map(|path| format!(" {}", path.display()));
+        let level = levels.get(probe.wanted).filter(|_| levels.len() > 1);
+        let level = level.map(|level| format!(" for {level}")).unwrap_or_default();
+        let message = probe.message.as_ref().map(|message| format!(": {message}"));
+        let (place, message) = (place.unwrap_or_default(), message.unwrap_or_default());
+        lines.push(format!("  {}{place}{level}: {}{message}", probe.layer, probe.result));
+    }
+    lines.push("entries of this module, the nearest first:".to_string());
+    if one.entries.is_empty() {
+        lines.push("  none".to_string());
+    }
+    for entry in &one.entries {
+        let name = format!("{} {}", entry.layer, short(&entry.id));
+        lines.push(format!("  {name}: {}", differences(entry)));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn differences(entry: &Neighbour) -> String {
+    if entry.differences.is_empty() {
+        return "wanted".to_string();
+    }
+    let mut all: Vec<_> = entry
+        .differences
+        .iter()
+        .map(|difference| {
+            let Difference { field, expected, found, .. } = difference;
+            format!("{field} is {found}, wanted is {expected}")
+        })
+        .collect();
+    if !entry.host_lacks.is_empty() {
+        let names: Vec<_> = entry.host_lacks.names().collect();
+        all.push(format!("this processor lacks {}", names.join(", ")));
+    }
+    all.join("; ")
+}
