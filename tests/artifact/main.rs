@@ -4,4 +4,5 @@ mod damage;
 mod levels;
 mod raw;
 mod refuse;
+mod stack_maps;
 mod tools;
