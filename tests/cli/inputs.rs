@@ -39,7 +39,8 @@ fn messages_say_what_and_where() {
         ("bad/component.wasm", &["component"]),
         ("bad/empty.wasm", &["empty"]),
         ("bad/unknown-word.wat", &["i32.frobnicate"]),
-        ("wat/unsupported/exceptions.wat", &["exceptions"]),
+        ("wat/unsupported/gc-struct.wat", &["gc"]),
+        ("wat/unsupported/legacy-exceptions.wasm", &["legacy-exceptions", "wasm-opt"]),
     ] {
         let path = fixtures(file);
         world.run(&["--cache-dir", &cache, path.to_str().unwrap()]).expect(1, texts);
