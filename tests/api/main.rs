@@ -11,6 +11,7 @@ mod epochs;
 mod exceptions;
 mod exceptions_gc;
 mod exceptions_host;
+mod extremes;
 mod fuel;
 mod func_types;
 mod handles;

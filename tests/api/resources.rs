@@ -149,14 +149,61 @@ fn warming_a_cache_that_keeps_nothing_is_told() {
 
 #[test]
 fn a_function_of_values_without_end_is_refused() {
-    let depth = 1500;
-    let locals = "i32 ".repeat(depth);
-    let uses: String = (0..depth).map(|i| format!("local.get {i} drop ")).collect();
+    let values = "i32 ".repeat(900);
     let text = format!(
-        "(module (func (local {locals}) {} {uses} {}))",
-        "loop ".repeat(depth),
-        "end ".repeat(depth)
+        "(module (type $t (func (param {values}) (result {values}))) (func {} {} {} {}))",
+        "i32.const 0 ".repeat(900),
+        "loop (type $t) ".repeat(5000),
+        "end ".repeat(5000),
+        "drop ".repeat(900)
     );
     let error = Module::new(&Engine::default(), text).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit, "{error:#}");
+}
+
+/// The same result with locals as values and, where they would become too many, in the frame.
+#[test]
+fn locals_are_locals_wherever_they_are_kept() {
+    for (depth, locals) in [(3, 5), (600, 5), (300, 400)] {
+        let types = "i32 i64 f32 f64 v128 ".repeat(locals);
+        let each = |op: &str| -> String {
+            let step = |i: usize| {
+                let set = format!("(local.set {}", 5 * i + 1);
+                match op {
+                    "count" => {
+                        format!("{set} (i32.add (local.get {}) (i32.const {i})))", 5 * i + 1)
+                    }
+                    _ => format!("(i32.add (local.get {}))", 5 * i + 1),
+                }
+            };
+            (0..locals).map(step).collect()
+        };
+        let rest: String = (0..locals)
+            .map(|i| {
+                let (l, f, d, v) = (5 * i + 2, 5 * i + 3, 5 * i + 4, 5 * i + 5);
+                format!(
+                    "(i64.add (local.get {l})) (i64.add (i64.trunc_f32_s (local.get {f})))
+                     (i64.add (i64.trunc_f64_s (local.get {d})))
+                     (i64.add (i64x2.extract_lane 1 (local.get {v})))"
+                )
+            })
+            .collect();
+        let text = format!(
+            r#"(module (func (export "run") (param i32) (result i64) (local {types})
+                {} {} (br_if 0 (i32.lt_s (i32.const 0)
+                    (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) {}
+                (local.set 2 (i64.const 7)) (local.set 3 (f32.const 1.5))
+                (local.set 4 (f64.const -3)) (local.set 5 (v128.const i64x2 1 100))
+                (i32.const 0) {} i64.extend_i32_s {rest}))"#,
+            "loop ".repeat(depth),
+            each("count"),
+            "end ".repeat(depth),
+            each("sum"),
+        );
+        let mut store = Store::new(&Engine::default(), ());
+        let instance = crate::support::instance(&mut store, &text, &[]);
+        let run = instance.get_typed_func::<i32, i64>(&mut store, "run").unwrap();
+        let sum: usize = (0..locals).sum();
+        assert_eq!(run.call(&mut store, 10).unwrap(), 10 * sum as i64 + 7 + 1 - 3 + 100);
+    }
 }

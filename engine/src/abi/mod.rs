@@ -9,18 +9,20 @@
 //!
 //! - **wasm function** `wasm(callee vmctx, caller vmctx, params…) -> results…`. An `i32`, `i64`,
 //!   `f32`, `f64` is itself; a `v128` is `i8x16`; a `funcref` is a pointer to a
-//!   [`vmctx::func_ref`] or 0; an `externref` or `exnref` is an `i32`, a handle into the store's heap or 0.
-//! - **entry trampoline**, one a signature, `host(callee vmctx, caller vmctx, values, code) -> u32`:
-//!   loads the parameters from `values` (16 bytes each, the value in the low bytes, little
-//!   endian), calls `code` with the wasm convention, stores the results over them, returns 1.
-//!   Before the call it writes its own frame pointer, stack pointer and the address of its
-//!   landing pad into the callee's store (`vmctx::store::ENTRY_*`); whoever raises a trap
-//!   restores these, and the trampoline returns 0.
-//! - **host trampoline**, one a signature, has the wasm convention with a [`vmctx::host_func`] as
-//!   its callee: records the exit (`vmctx::store::EXIT_*`, of the caller's store), spills the
-//!   parameters as above, and calls `host(callee, caller vmctx, values, count) -> u32`, with room
-//!   for max(params, results) values, `count` of them. 0 means that the runtime has a trap, error
-//!   or panic pending: the trampoline calls the builtin `raise`, which does not return.
+//!   [`vmctx::func_ref`] or 0; an `externref` or `exnref` is an `i32`, a handle into the store's
+//!   heap or 0.
+//! - **entry trampoline**, one a signature of functions that somebody else can get hold of,
+//!   `host(callee vmctx, caller vmctx, values, code) -> u32`: loads the parameters from `values`
+//!   (16 bytes each, the value in the low bytes, little endian), calls `code` with the wasm
+//!   convention, stores the results over them, returns 1. Before the call it writes its own frame
+//!   pointer, stack pointer and the address of its landing pad into the callee's store
+//!   (`vmctx::store::ENTRY_*`); whoever raises a trap restores these, and the trampoline returns 0.
+//! - **host trampoline**, one a signature that is imported or called by reference, has the wasm
+//!   convention with a [`vmctx::host_func`] as its callee: records the exit
+//!   (`vmctx::store::EXIT_*`, of the caller's store), spills the parameters as above, and calls
+//!   `host(callee, caller vmctx, values, count) -> u32`, with room for max(params, results)
+//!   values, `count` of them. 0 means that the runtime has a trap, error or panic pending: the
+//!   trampoline calls the builtin `raise`, which does not return.
 //! - **builtin trampoline**, one a trapping or walking builtin, wasm convention `(vmctx, args…)`,
 //!   where vmctx is the calling function's: records the exit, calls the builtin by its slot, and
 //!   raises when the builtin says so. One that keeps registers

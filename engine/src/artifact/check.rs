@@ -93,7 +93,7 @@ impl Check<'_> {
                 return Err(Corrupt("the index of an import"));
             }
             if kind == ExternKind::Func as usize {
-                self.typed(*index)?;
+                self.imported(*index)?;
             }
             *index += 1;
         }
@@ -130,21 +130,26 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// The function has a type, which has trampolines.
-    fn typed(&self, func: u32) -> Result<()> {
-        self.view.trampolines(self.view.func_sig(func)?).map(drop)
+    /// The host's functions can be called as this import.
+    fn imported(&self, func: u32) -> Result<()> {
+        let trampoline = self.view.host_trampoline(self.view.func_sig(func)?)?;
+        trampoline.map(drop).ok_or(Corrupt("an import has no trampoline"))
     }
 
     /// The reference to the function can be made.
     fn reference(&self, func: u32) -> Result<()> {
-        self.typed(func)?;
+        let sig = self.view.func_sig(func)?;
         let slot = self.view.func_ref(func)?.unwrap_or(NONE);
         if slot >= self.counts.func_refs {
             return Err(Corrupt("FuncRefs"));
         }
         match func.checked_sub(self.counts.imported_functions) {
-            Some(defined) => self.view.code(defined).map(drop),
-            None => Ok(()),
+            Some(defined) => {
+                self.view.code(defined)?;
+                let trampoline = self.view.entry_trampoline(sig)?;
+                trampoline.map(drop).ok_or(Corrupt("a function has no trampoline"))
+            }
+            None => self.imported(func),
         }
     }
 }

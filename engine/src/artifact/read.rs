@@ -137,15 +137,24 @@ impl<'a> View<'a> {
         Ok(types::Signature { params: types.into(), results })
     }
 
-    /// Offsets in the text of a signature's trampolines: entry and host.
-    pub(crate) fn trampolines(&self, sig: u32) -> Result<(u32, u32)> {
-        let record = self.one::<Signature>(Section::Signatures, sig)?;
-        let text = self.bytes(Section::Text).len();
-        let (entry, host) = (record.entry.get(), record.host.get());
-        if entry.max(host) as usize >= text {
+    /// Offset in the text of a signature's entry trampoline, if the module has it.
+    pub(crate) fn entry_trampoline(&self, sig: u32) -> Result<Option<u32>> {
+        self.trampoline(self.one::<Signature>(Section::Signatures, sig)?.entry.get())
+    }
+
+    /// Offset in the text of a signature's host trampoline, if the module has it.
+    pub(crate) fn host_trampoline(&self, sig: u32) -> Result<Option<u32>> {
+        self.trampoline(self.one::<Signature>(Section::Signatures, sig)?.host.get())
+    }
+
+    fn trampoline(&self, offset: u32) -> Result<Option<u32>> {
+        if offset == NONE {
+            return Ok(None);
+        }
+        if offset as usize >= self.bytes(Section::Text).len() {
             return Err(Corrupt("a trampoline lies outside of the text"));
         }
-        Ok((entry, host))
+        Ok(Some(offset))
     }
 
     /// Number of imports.

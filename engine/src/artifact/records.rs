@@ -24,9 +24,11 @@ records! {
         types: U32,
         params: U32,
         results: U32,
-        /// Offset in the text of its entry trampoline.
+        /// Offset in the text of its entry trampoline; `NONE` if no function of the type can be
+        /// got hold of.
         entry: U32,
-        /// Offset in the text of its host trampoline.
+        /// Offset in the text of its host trampoline; `NONE` if nothing of the type is imported
+        /// or called by reference.
         host: U32,
     }
 

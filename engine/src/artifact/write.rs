@@ -32,7 +32,7 @@ pub(crate) struct Contents<'a> {
     pub(crate) functions: Vec<(u32, u32)>,
     /// What is on record of each defined function.
     pub(crate) records: Vec<FunctionRecords>,
-    /// Where each signature's trampolines start: entry and host.
+    /// Where each signature's trampolines start, entry and host; `NONE` for what there is not.
     pub(crate) signatures: Vec<(u32, u32)>,
     /// Names and places of what is in the text behind the functions.
     pub(crate) trampolines: Vec<(String, u32, u32)>,

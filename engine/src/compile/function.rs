@@ -4,9 +4,10 @@
 //! validator has just checked. What comes out names nothing by address: calls of functions and of
 //! builtin trampolines are left to `link.rs`, all else goes through the vmctx.
 
-use super::isa::wasm_signature;
-use super::translate;
+use super::effort::Effort;
+use super::isa::{self, wasm_signature};
 use super::translate::exception::TagList;
+use super::translate::{self, locals::Storage};
 use crate::Trap;
 use crate::abi::builtins::Builtin;
 use crate::abi::vmctx::{self, Layout};
@@ -15,18 +16,20 @@ use crate::artifact::sites::Site;
 use crate::artifact::stack_maps::StackMap;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
-use crate::wasm::index::{DefinedFuncIndex, FuncIndex};
+use crate::wasm::index::{DefinedFuncIndex, FuncIndex, SigIndex};
 use crate::wasm::module::ModuleInfo;
 use cranelift_codegen::binemit;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{self, TrapCode};
-use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::{
     CodegenError, Context, ExceptionContextLoc, FinalizedMachCallSite,
     FinalizedMachExceptionHandler, FinalizedRelocTarget,
 };
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use wasmparser::{FuncValidator, FuncValidatorAllocations, FunctionBody, ValidatorResources};
+use wasmparser::{
+    FuncToValidate, FuncValidator, FuncValidatorAllocations, FunctionBody, ValidatorResources,
+};
 
 pub(crate) use super::translate::Translator;
 
@@ -92,14 +95,29 @@ pub(crate) enum CallTarget {
 pub(crate) struct FunctionCompiler {
     ctx: Context,
     builder: FunctionBuilderContext,
+    validator: FuncValidatorAllocations,
+    /// For functions that get little effort, once there was one.
+    simple: Option<OwnedTargetIsa>,
+    /// Types that the last function calls by reference.
+    called: Vec<SigIndex>,
+    #[cfg(test)]
+    pub(crate) effort: Effort,
 }
 
 impl FunctionCompiler {
     pub(crate) fn new() -> Self {
-        FunctionCompiler { ctx: Context::new(), builder: FunctionBuilderContext::new() }
+        FunctionCompiler {
+            ctx: Context::new(),
+            builder: FunctionBuilderContext::new(),
+            validator: FuncValidatorAllocations::default(),
+            simple: None,
+            called: Vec::new(),
+            #[cfg(test)]
+            effort: Effort::default(),
+        }
     }
 
-    /// Validates and compiles `body`, the body of `func`.
+    /// Validates and compiles `body`, the body of `func`; `validate` is what validates it.
     ///
     /// # Errors
     /// If the body is invalid, uses something unsupported, or exceeds a limit.
@@ -108,16 +126,42 @@ impl FunctionCompiler {
         env: &ModuleEnv<'_>,
         func: DefinedFuncIndex,
         body: FunctionBody<'_>,
-        mut validator: FuncValidator<ValidatorResources>,
-    ) -> Result<(CompiledCode, FuncValidatorAllocations)> {
+        validate: FuncToValidate<ValidatorResources>,
+    ) -> Result<CompiledCode> {
         let func = env.info.func_index(func);
-        let lists = self.build(env, func, &body, &mut validator)?;
-        let mut code = finish(&mut self.ctx, env.isa).map_err(|error| {
+        let FuncToValidate { resources, index, ty, features } = validate;
+        let mut build = |locals| {
+            let resources = resources.clone();
+            let validate = FuncToValidate { resources, index, ty, features };
+            let mut validator = validate.into_validator(std::mem::take(&mut self.validator));
+            let built = self.build(env, func, &body, &mut validator, locals)?;
+            self.validator = validator.into_allocations();
+            Ok::<_, Error>(built)
+        };
+        let (effort, lists) = match build(Storage::Values)? {
+            Some(built) => built,
+            None => build(Storage::Frame)?.ok_or_else(|| bug("a function was given up twice"))?,
+        };
+        #[cfg(test)]
+        {
+            self.effort = effort;
+        }
+        let isa = match (effort.simple, &mut self.simple) {
+            (false, _) => env.isa,
+            (true, Some(simple)) => &**simple,
+            (true, simple) => &**simple.insert(isa::build_simple(&env.settings)?),
+        };
+        let mut code = finish(&mut self.ctx, isa).map_err(|error| {
             let start = body.range().start;
             error.context(format!("function {} (at offset {start:#x})", func.as_u32()))
         })?;
         code.try_calls = try_calls(&self.ctx, &lists)?;
-        Ok((code, validator.into_allocations()))
+        Ok(code)
+    }
+
+    /// The types that the function that was compiled last calls by reference.
+    pub(crate) fn take_called(&mut self) -> Vec<SigIndex> {
+        std::mem::take(&mut self.called)
     }
 
     /// The CLIF that was compiled last, after optimisation.
@@ -126,14 +170,17 @@ impl FunctionCompiler {
         self.ctx.func.display().to_string()
     }
 
-    /// Puts the CLIF of `body` into the context, whose calls name lists of handlers by index.
+    /// Puts the CLIF of `body` into the context, whose calls name lists of handlers by index, and
+    /// says how it is to be compiled; `None` if it has to be built once more, with locals in the
+    /// frame.
     fn build(
         &mut self,
         env: &ModuleEnv<'_>,
         func: FuncIndex,
         body: &FunctionBody<'_>,
         validator: &mut FuncValidator<ValidatorResources>,
-    ) -> Result<Vec<TagList>> {
+        locals: Storage,
+    ) -> Result<Option<(Effort, Vec<TagList>)>> {
         self.ctx.clear();
         let clif = &mut self.ctx.func;
         clif.name = ir::UserFuncName::user(NAME_FUNC, func.as_u32());
@@ -144,12 +191,15 @@ impl FunctionCompiler {
         clif.params.ensure_base_srcloc(ir::SourceLoc::new(source_bits(body.range().start)?));
         stack_limit(clif);
         let builder = FunctionBuilder::new(clif, &mut self.builder);
-        let result = translate::body(env, builder, func, body, validator);
-        if result.is_err() {
+        let done = translate::body(env, builder, func, body, validator, locals);
+        if !matches!(done, Ok(Some(_))) {
             // A builder that was dropped half way leaves its state behind.
             self.builder = FunctionBuilderContext::new();
         }
-        result
+        Ok(done?.map(|translated| {
+            self.called = translated.called;
+            (Effort::of(&translated.size, locals), translated.lists)
+        }))
     }
 }
 

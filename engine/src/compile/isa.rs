@@ -18,12 +18,28 @@ use target_lexicon::Triple;
 /// If the CPU level belongs to another instruction set than the target, or has extensions that
 /// code generation knows nothing of.
 pub(crate) fn build(fingerprint: &Fingerprint) -> Result<OwnedTargetIsa> {
+    build_with(fingerprint, fingerprint.opt_level, "backtracking")
+}
+
+/// The same with as little work as can be done for each function. Code of both calls each other.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn build_simple(fingerprint: &Fingerprint) -> Result<OwnedTargetIsa> {
+    build_with(fingerprint, OptLevel::None, "single_pass")
+}
+
+fn build_with(
+    fingerprint: &Fingerprint,
+    opt_level: OptLevel,
+    registers: &str,
+) -> Result<OwnedTargetIsa> {
     let Fingerprint {
         target,
         cpu,
         features: _,
         bounds: _,
-        opt_level,
+        opt_level: _,
         nan_canonicalization,
         relaxed_simd_deterministic: _,
         fuel: _,
@@ -49,10 +65,14 @@ pub(crate) fn build(fingerprint: &Fingerprint) -> Result<OwnedTargetIsa> {
         let message = format!("unknown CPU features for {target}: {unknown}");
         return Err(Error::with_kind(ErrorKind::Config, message));
     }
-    isa.finish(shared_flags(opt_level, nan_canonicalization)?).map_err(bug)
+    isa.finish(shared_flags(opt_level, registers, nan_canonicalization)?).map_err(bug)
 }
 
-fn shared_flags(opt_level: OptLevel, nan_canonicalization: bool) -> Result<settings::Flags> {
+fn shared_flags(
+    opt_level: OptLevel,
+    registers: &str,
+    nan_canonicalization: bool,
+) -> Result<settings::Flags> {
     let on_off = |on: bool| if on { "true" } else { "false" };
     let mut flags = settings::builder();
     let fixed = [
@@ -60,7 +80,7 @@ fn shared_flags(opt_level: OptLevel, nan_canonicalization: bool) -> Result<setti
         ("enable_nan_canonicalization", on_off(nan_canonicalization)),
         // Costs a third of the compile time and changes no code.
         ("enable_verifier", on_off(cfg!(debug_assertions))),
-        ("regalloc_algorithm", "backtracking"),
+        ("regalloc_algorithm", registers),
         // Code that names anything by an absolute address is refused in `function.rs`; this keeps
         // it from being made.
         ("is_pic", "true"),

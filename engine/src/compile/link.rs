@@ -11,6 +11,7 @@ use super::isa::FUNCTION_ALIGN;
 use crate::abi::builtins::Builtin;
 use crate::abi::target::Arch;
 use crate::error::{Error, ErrorKind, Result};
+use crate::wasm::index::SigIndex;
 use crate::wasm::module::ModuleInfo;
 use std::collections::BTreeMap;
 
@@ -61,13 +62,12 @@ impl Piece {
     }
 }
 
-/// The order of pieces: defined functions, an entry and a host trampoline for each signature, a
-/// trampoline for each walking builtin.
+/// The order of pieces: defined functions, a trampoline for each walking builtin, then the entry
+/// and host trampolines that the module needs, which is known when its functions are compiled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Order {
     functions: u32,
     imported: u32,
-    signatures: u32,
 }
 
 /// A piece by what it is.
@@ -84,39 +84,22 @@ pub(crate) enum Part {
 
 impl Order {
     pub(crate) fn new(info: &ModuleInfo) -> Self {
-        // The validator caps functions and types at a million each.
-        Order {
-            functions: info.bodies.len() as u32,
-            imported: info.num_imported_functions,
-            signatures: info.signatures.len() as u32,
-        }
+        // The validator caps functions at a million.
+        Order { functions: info.bodies.len() as u32, imported: info.num_imported_functions }
     }
 
-    /// Number of pieces.
+    /// Number of pieces that can be called by name: functions and trampolines of builtins.
     pub(crate) fn len(self) -> usize {
-        self.builtins() as usize + walking().count()
+        self.functions as usize + walking().count()
     }
 
-    fn builtins(self) -> u32 {
-        self.functions + 2 * self.signatures
-    }
-
-    /// What piece `index` is; `None` past the end.
+    /// What piece `index` is; `None` past the end of those that can be called by name.
     pub(crate) fn part(self, index: usize) -> Option<Part> {
         let index = u32::try_from(index).ok()?;
-        if index < self.functions {
-            return Some(Part::Function(index));
+        match index.checked_sub(self.functions) {
+            None => Some(Part::Function(index)),
+            Some(builtin) => walking().nth(builtin as usize).map(Part::Builtin),
         }
-        let trampoline = index - self.functions;
-        if trampoline < 2 * self.signatures {
-            let sig = trampoline / 2;
-            return Some(if trampoline.is_multiple_of(2) {
-                Part::Entry(sig)
-            } else {
-                Part::Host(sig)
-            });
-        }
-        walking().nth((index - self.builtins()) as usize).map(Part::Builtin)
     }
 
     /// The number of the piece that a call goes to.
@@ -128,10 +111,37 @@ impl Order {
             }
             CallTarget::Builtin(builtin) => {
                 let at = walking().position(|b| b == builtin)?;
-                Some(self.builtins() + at as u32)
+                Some(self.functions + at as u32)
             }
         }
     }
+}
+
+/// The entry and host trampolines that a module needs, in the order of their signatures.
+///
+/// Functions that somebody else can get hold of are entered from outside. A function of the host
+/// is called as an import, or by a reference: so for the types of imports, and for those that
+/// `called` has, which are called by reference. A module may declare a million types besides.
+pub(crate) fn trampolines(
+    info: &ModuleInfo,
+    called: impl IntoIterator<Item = SigIndex>,
+) -> Vec<Part> {
+    let mut needed = vec![(false, false); info.signatures.len()];
+    for (func, sig) in info.functions.iter().enumerate() {
+        if func < info.num_imported_functions as usize {
+            needed[sig.index()].1 = true;
+        } else if info.func_refs[func].is_some() {
+            needed[sig.index()].0 = true;
+        }
+    }
+    for sig in called {
+        needed[sig.index()].1 = true;
+    }
+    let parts = needed.into_iter().enumerate().flat_map(|(sig, (entry, host))| {
+        let sig = sig as u32;
+        [entry.then_some(Part::Entry(sig)), host.then_some(Part::Host(sig))]
+    });
+    parts.flatten().collect()
 }
 
 fn walking() -> impl Iterator<Item = Builtin> {
@@ -444,13 +454,11 @@ mod tests {
 
     #[test]
     fn order_and_its_inverse() {
-        let order = Order { functions: 3, imported: 2, signatures: 2 };
+        let order = Order { functions: 3, imported: 2 };
         let parts: Vec<_> = (0..order.len()).map(|i| order.part(i).unwrap()).collect();
         assert_eq!(order.part(order.len()), None);
-        assert_eq!(
-            parts[2..6],
-            [Part::Function(2), Part::Entry(0), Part::Host(0), Part::Entry(1),]
-        );
+        assert_eq!(parts[2], Part::Function(2));
+        assert!(matches!(parts[3], Part::Builtin(_)));
         for (i, part) in parts.iter().enumerate() {
             if let Part::Builtin(builtin) = part {
                 assert_eq!(order.piece_of(CallTarget::Builtin(*builtin)), Some(i as u32));

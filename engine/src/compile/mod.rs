@@ -1,9 +1,9 @@
 //! Bytes in, artifact out.
 //!
 //! decode and validate (`decode.rs`) → for each function, on one thread while its body is hot:
-//! translate to CLIF (`function.rs`, `translate/`), compile (`function.rs`) → trampolines
-//! (`trampoline.rs`) → link (`link.rs`) → write (`artifact/write.rs`). `parallel.rs` spreads the
-//! functions over threads, largest first; `isa.rs` sets Cranelift up.
+//! translate to CLIF (`function.rs`, `translate/`), compile (`function.rs`; `effort.rs` decides how
+//! hard) → trampolines (`trampoline.rs`) → link (`link.rs`) → write (`artifact/write.rs`).
+//! `parallel.rs` spreads the functions over threads, largest first; `isa.rs` sets Cranelift up.
 //!
 //! Invariants: the only settings are those of the [`Fingerprint`](crate::fingerprint::Fingerprint);
 //! the bytes of the artifact depend on nothing but it and the module. No `unsafe`; nothing of
@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod decode;
+mod effort;
 pub(crate) mod function;
 pub(crate) mod isa;
 mod link;
@@ -24,8 +25,8 @@ pub(crate) mod translate;
 
 use crate::abi::builtins::Builtin;
 use crate::abi::vmctx::{Counts, Layout};
-use crate::artifact::sites;
 use crate::artifact::write::{self, Contents, FunctionRecords};
+use crate::artifact::{NONE, sites};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::Features;
 use crate::fingerprint::{Fingerprint, ModuleDigest};
@@ -37,7 +38,6 @@ use link::{Order, Part, Piece, Plan};
 use std::io::{Seek, Write};
 use std::time::{Duration, Instant};
 use trampoline::TrampolineCompiler;
-use wasmparser::FuncValidatorAllocations;
 
 /// What a compilation did, for reports. None of it is in the artifact.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,15 +98,27 @@ fn compile_bodies(
     let decoded_at = Instant::now();
 
     let order = Order::new(info);
-    let parts = parallel::run(
+    let new = || Worker::new(&env);
+    let named: Vec<_> = (0..order.len()).filter_map(|index| order.part(index)).collect();
+    let done = parallel::run(
         jobs,
-        &weights(info, order),
-        || Worker::new(&env),
-        |worker, index| worker.part(&decoded, order, index),
-        |index| describe(info, order, index),
+        &weights(info, &named),
+        new,
+        |worker, index| worker.part(&decoded, order, named[index]),
+        |index| describe(info, named[index]),
     )?;
-    let (pieces, mut functions): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-    functions.truncate(info.bodies.len());
+    let called = done.iter().flat_map(|done| done.called.iter().copied());
+    let trampolines = link::trampolines(info, called);
+    let more = parallel::run(
+        jobs,
+        &weights(info, &trampolines),
+        new,
+        |worker, index| worker.part(&decoded, order, trampolines[index]),
+        |index| describe(info, trampolines[index]),
+    )?;
+    let (pieces, mut records): (Vec<_>, Vec<_>) =
+        done.into_iter().chain(more).map(|done| (done.piece, done.records)).unzip();
+    records.truncate(info.bodies.len());
     let compiled_at = Instant::now();
 
     let arch = fingerprint.target.arch();
@@ -118,13 +130,13 @@ fn compile_bodies(
         counts,
         fingerprint,
         functions: Vec::with_capacity(info.bodies.len()),
-        records: functions,
-        signatures: vec![(0, 0); info.signatures.len()],
+        records,
+        signatures: vec![(NONE, NONE); info.signatures.len()],
         trampolines: Vec::new(),
         text_len: plan.len(),
     };
-    for index in 0..order.len() {
-        place(&mut contents, order.part(index), plan.start(index), plan.end(index));
+    for (index, part) in named.iter().chain(&trampolines).enumerate() {
+        place(&mut contents, *part, plan.start(index), plan.end(index));
     }
     let artifact_len = write::write(&contents, out, |text| plan.write(pieces, text))?;
     Ok(Summary {
@@ -138,19 +150,18 @@ fn compile_bodies(
 }
 
 /// Notes where a piece of the text is.
-fn place(contents: &mut Contents<'_>, part: Option<Part>, start: u32, end: u32) {
+fn place(contents: &mut Contents<'_>, part: Part, start: u32, end: u32) {
     let name = match part {
-        Some(Part::Function(_)) => return contents.functions.push((start, end)),
-        Some(Part::Entry(sig)) => {
+        Part::Function(_) => return contents.functions.push((start, end)),
+        Part::Entry(sig) => {
             contents.signatures[sig as usize].0 = start;
             format!("entry[{sig}]")
         }
-        Some(Part::Host(sig)) => {
+        Part::Host(sig) => {
             contents.signatures[sig as usize].1 = start;
             format!("host[{sig}]")
         }
-        Some(Part::Builtin(builtin)) => format!("builtin[{}]", builtin.name()),
-        None => return,
+        Part::Builtin(builtin) => format!("builtin[{}]", builtin.name()),
     };
     contents.trampolines.push((name, start, end));
 }
@@ -172,32 +183,41 @@ fn counts(info: &ModuleInfo) -> Counts {
     }
 }
 
-/// How long each piece will take, roughly: the length of its body.
-fn weights(info: &ModuleInfo, order: Order) -> Vec<u32> {
+/// How long each of `parts` will take, roughly: the length of its body.
+fn weights(info: &ModuleInfo, parts: &[Part]) -> Vec<u32> {
     const TRAMPOLINE: u32 = 40;
-    let mut weights: Vec<u32> = info.bodies.iter().map(|body| body.len() as u32).collect();
-    weights.resize(order.len(), TRAMPOLINE);
-    weights
+    let weight = |part: &Part| match part {
+        Part::Function(func) => info.bodies[*func as usize].len() as u32,
+        _ => TRAMPOLINE,
+    };
+    parts.iter().map(weight).collect()
 }
 
 /// A piece, for the report of a panic.
-fn describe(info: &ModuleInfo, order: Order, index: usize) -> String {
-    match order.part(index) {
-        Some(Part::Function(defined)) => {
+fn describe(info: &ModuleInfo, part: Part) -> String {
+    match part {
+        Part::Function(defined) => {
             let func = info.func_index(DefinedFuncIndex::new(defined));
             format!("while function {} was compiled", func.as_u32())
         }
-        Some(Part::Builtin(builtin)) => format!("in the trampoline of {}", builtin.name()),
-        Some(Part::Entry(sig) | Part::Host(sig)) => format!("in a trampoline of signature {sig}"),
-        None => format!("in piece {index}"),
+        Part::Builtin(builtin) => format!("in the trampoline of {}", builtin.name()),
+        Part::Entry(sig) | Part::Host(sig) => format!("in a trampoline of signature {sig}"),
     }
+}
+
+/// A piece that is done.
+struct Done {
+    piece: Piece,
+    /// What is on record of it, if it is a function.
+    records: FunctionRecords,
+    /// Types that it calls by reference.
+    called: Box<[SigIndex]>,
 }
 
 /// What a thread keeps from one piece to the next.
 struct Worker<'a> {
     env: &'a ModuleEnv<'a>,
     functions: FunctionCompiler,
-    validator: FuncValidatorAllocations,
     trampolines: TrampolineCompiler<'a>,
 }
 
@@ -206,46 +226,38 @@ impl<'a> Worker<'a> {
         Worker {
             env,
             functions: FunctionCompiler::new(),
-            validator: FuncValidatorAllocations::default(),
             trampolines: TrampolineCompiler::new(env.isa),
         }
     }
 
-    /// Compiles piece `index`: its code, and what is on record of it.
-    fn part(
-        &mut self,
-        decoded: &Decoded<'_>,
-        order: Order,
-        index: usize,
-    ) -> Result<(Piece, FunctionRecords)> {
-        let missing = || Error::with_kind(ErrorKind::Bug, format!("there is no piece {index}"));
+    /// Compiles `part`.
+    fn part(&mut self, decoded: &Decoded<'_>, order: Order, part: Part) -> Result<Done> {
         let signature = |sig| self.env.info.signatures.get(SigIndex::new(sig));
-        let mut code = match order.part(index).ok_or_else(missing)? {
-            Part::Function(func) => self.function(decoded, DefinedFuncIndex::new(func))?,
+        let (mut records, mut called) = (FunctionRecords::default(), Vec::new());
+        let code = match part {
+            Part::Function(func) => {
+                let mut code = self.function(decoded, DefinedFuncIndex::new(func))?;
+                let mut encoded = Vec::new();
+                sites::encode(&code.sites, &mut encoded);
+                records.sites = encoded.into();
+                records.stack_maps = std::mem::take(&mut code.stack_maps);
+                records.try_calls = std::mem::take(&mut code.try_calls);
+                called = self.functions.take_called();
+                code
+            }
             Part::Entry(sig) => self.trampolines.entry(signature(sig))?,
             Part::Host(sig) => self.trampolines.host(signature(sig))?,
             Part::Builtin(builtin) => self.builtin(builtin)?,
         };
-        let mut records = FunctionRecords::default();
-        if index < decoded.info.bodies.len() {
-            let mut encoded = Vec::new();
-            sites::encode(&code.sites, &mut encoded);
-            records.sites = encoded.into();
-            records.stack_maps = std::mem::take(&mut code.stack_maps);
-            records.try_calls = std::mem::take(&mut code.try_calls);
-        }
         let arch = self.env.settings.target.arch();
         let piece = Piece::new(code, arch, |target| order.piece_of(target))?;
-        Ok((piece, records))
+        Ok(Done { piece, records, called: called.into() })
     }
 
     fn function(&mut self, decoded: &Decoded<'_>, func: DefinedFuncIndex) -> Result<CompiledCode> {
         let missing = || Error::with_kind(ErrorKind::Bug, "a function has no body");
         let (body, validate) = decoded.body(func).ok_or_else(missing)?;
-        let validator = validate.into_validator(std::mem::take(&mut self.validator));
-        let (code, allocations) = self.functions.compile(self.env, func, body, validator)?;
-        self.validator = allocations;
-        Ok(code)
+        self.functions.compile(self.env, func, body, validate)
     }
 
     fn builtin(&mut self, builtin: Builtin) -> Result<CompiledCode> {

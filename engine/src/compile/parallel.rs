@@ -28,6 +28,9 @@ pub(crate) fn run<S, T: Send>(
     work: impl Fn(&mut S, usize) -> Result<T> + Sync,
     describe: impl Fn(usize) -> String + Sync,
 ) -> Result<Vec<T>> {
+    if weights.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut order: Vec<u32> = (0..weights.len() as u32).collect();
     order.sort_by_key(|index| std::cmp::Reverse(weights[*index as usize]));
     let next = AtomicUsize::new(0);
@@ -59,7 +62,7 @@ pub(crate) fn run<S, T: Send>(
         (done, first)
     };
 
-    let threads = jobs.clamp(1, weights.len().max(1));
+    let threads = jobs.clamp(1, weights.len());
     let outcomes = thread::scope(|scope| -> Result<Vec<_>> {
         let mut workers = Vec::with_capacity(threads);
         for number in 0..threads {

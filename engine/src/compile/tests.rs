@@ -504,3 +504,29 @@ fn signatures_of_any_size() {
         }
     }
 }
+
+#[test]
+fn trampolines_are_made_for_what_can_be_reached() {
+    let types: String =
+        (0..500).map(|i| format!("(type $t{i} (func (param {}i32)))", "i64 ".repeat(i))).collect();
+    let text = format!(
+        r#"(module {types}
+            (import "" "f" (func $import (type $t1)))
+            (table 1 funcref)
+            (func (export "f") (type $t2))
+            (func $alone (type $t3))
+            (func $element (type $t4))
+            (elem declare func $element)
+            (func (type $t0)
+                (call $alone (i64.const 0) (i64.const 0) (i64.const 0) (i32.const 0))
+                (drop (ref.func $element))
+                (call_indirect (type $t5) (i64.const 0) (i64.const 0) (i64.const 0) (i64.const 0)
+                    (i64.const 0) (i32.const 0) (i32.const 0))))"#
+    );
+    let artifact = portable(&binary(&text)).unwrap();
+    let names = section(&artifact, Section::SymbolNames).split(|byte| *byte == 0);
+    let names: Vec<_> = names.map(|name| str::from_utf8(name).unwrap()).collect();
+    let found: Vec<_> =
+        names.iter().filter(|n| n.starts_with("entry") || n.starts_with("host")).collect();
+    assert_eq!(found, [&"host[1]", &"entry[2]", &"entry[4]", &"host[5]"]);
+}

@@ -226,20 +226,26 @@ impl Module {
         self.text(self.view().code(defined)?.start)
     }
 
-    /// Address of the entry trampoline for a signature.
+    /// Address of the entry trampoline for the signature of a function that has a reference.
     pub(crate) fn entry_trampoline(&self, sig: u32) -> Result<*const u8> {
-        self.text(self.view().trampolines(sig)?.0)
+        let offset = self.view().entry_trampoline(sig)?;
+        self.text(offset.ok_or(Corrupt("an entry trampoline is missing"))?)
     }
 
-    /// Address of the host trampoline for a signature.
+    /// Address of the host trampoline for the signature of an import.
     pub(crate) fn host_trampoline(&self, sig: u32) -> Result<*const u8> {
-        self.text(self.view().trampolines(sig)?.1)
+        let offset = self.view().host_trampoline(sig)?;
+        self.text(offset.ok_or(Corrupt("a host trampoline is missing"))?)
     }
 
-    /// Address of the host trampoline for the type with that number, if the module has the type.
+    /// Address of the host trampoline for the type with that number, if the module has one: it
+    /// has where it may call functions of that type that are not its own.
     pub(crate) fn host_trampoline_of_type(&self, type_id: u32) -> Result<Option<*const u8>> {
-        let sig = self.type_ids().iter().position(|id| *id == type_id);
-        sig.map(|sig| self.host_trampoline(sig as u32)).transpose()
+        let Some(sig) = self.type_ids().iter().position(|id| *id == type_id) else {
+            return Ok(None);
+        };
+        let offset = self.view().host_trampoline(sig as u32)?;
+        offset.map(|offset| self.text(offset)).transpose()
     }
 }
 

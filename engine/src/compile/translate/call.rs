@@ -63,6 +63,7 @@ fn direct(t: &mut Translator<'_, '_>, func: FuncIndex, kind: Kind) {
 
 /// The index was popped last, so it lies on top of the arguments.
 fn indirect(t: &mut Translator<'_, '_>, sig: SigIndex, table: u32, kind: Kind) {
+    t.called.insert(sig);
     let index = t.pop();
     let callee = table::get_function(t, table, index);
 
@@ -90,6 +91,7 @@ fn indirect(t: &mut Translator<'_, '_>, sig: SigIndex, table: u32, kind: Kind) {
 /// The reference lies on top of the arguments. It is of the right type, or null.
 fn by_reference(t: &mut Translator<'_, '_>, ty: u32, kind: Kind) {
     let sig = t.env.info.types[ty as usize];
+    t.called.insert(sig);
     let callee = t.pop();
     // The first page is never mapped, so the load is the question for null as well.
     let null = t.flags.func_ref.with_trap_code(Some(trap_code(Trap::NullReference)));

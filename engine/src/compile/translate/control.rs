@@ -26,6 +26,10 @@ pub(super) struct Control {
     unreachable: bool,
     /// Blocks that were opened in unreachable code and not ended yet.
     skipped: u32,
+    /// Loops so far, those that are open, and the most that were.
+    loops: usize,
+    open_loops: usize,
+    loop_depth: usize,
     /// Arguments of the branch at hand; here to keep the allocation.
     args: Vec<BlockArg>,
 }
@@ -33,6 +37,11 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn reachable(&self) -> bool {
         !self.unreachable
+    }
+
+    /// How many loops there were, and how many at most in each other.
+    pub(super) fn loops(&self) -> (usize, usize) {
+        (self.loops, self.loop_depth)
     }
 
     fn frame(&self, depth: u32) -> usize {
@@ -207,6 +216,9 @@ fn enter_loop(t: &mut Translator<'_, '_>, ty: Type) {
     continue_with_params(t, header, height);
     // Sealed at its end: until then, branches back may come.
     push_frame(t, Kind::Loop { header }, ty, height);
+    t.control.loops += 1;
+    t.control.open_loops += 1;
+    t.control.loop_depth = t.control.loop_depth.max(t.control.open_loops);
     metering::check(t);
 }
 
@@ -245,7 +257,10 @@ fn end(t: &mut Translator<'_, '_>) {
     match std::mem::replace(&mut frame.kind, Kind::Else) {
         Kind::Block | Kind::Else => {}
         Kind::Try(outer) => exception::leave(t, outer),
-        Kind::Loop { header } => t.builder.seal_block(header),
+        Kind::Loop { header } => {
+            t.control.open_loops -= 1;
+            t.builder.seal_block(header);
+        }
         Kind::If { otherwise, params } => empty_else(t, otherwise, params),
     }
     let frame = t.control.frames.pop().expect("there is one, as above");

@@ -14,6 +14,7 @@
 //! So operators that trap put nothing into the store: what was executed since the last place that
 //! did is not counted, in any of the variants.
 
+use super::locals::Place;
 use super::{Translator, call};
 use crate::Trap;
 use crate::abi::builtins::Builtin;
@@ -21,14 +22,13 @@ use crate::abi::vmctx::{fixed, store};
 use crate::compile::function::trap_code;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
-use cranelift_frontend::Variable;
 use wasmparser::Operator as Op;
 
 /// The state of one function.
 #[derive(Default)]
 pub(super) struct Meter {
     /// The fuel, once it was loaded; `None` where none is counted.
-    fuel: Option<Variable>,
+    fuel: Option<Place>,
     /// Costs that are not added yet, of operators in the block at hand.
     pending: i64,
 }
@@ -49,11 +49,11 @@ fn cost(op: &Op<'_>) -> i64 {
     }
 }
 
-/// At the start of a function, with all locals declared.
+/// At the start of a function.
 pub(super) fn enter_function(t: &mut Translator<'_, '_>) {
     check_epoch(t);
     if t.env.settings.fuel {
-        let fuel = t.builder.declare_var(types::I64);
+        let fuel = t.new_place(types::I64);
         t.meter.fuel = Some(fuel);
         reload(t);
         trap_without_fuel(t);
@@ -84,9 +84,9 @@ pub(super) fn charge(t: &mut Translator<'_, '_>) {
     let Some(fuel) = t.meter.fuel else { return };
     let pending = std::mem::take(&mut t.meter.pending);
     if pending != 0 {
-        let before = t.builder.use_var(fuel);
+        let before = t.read(fuel);
         let after = t.builder.ins().iadd_imm_s(before, pending);
-        t.builder.def_var(fuel, after);
+        t.write(fuel, after);
     }
 }
 
@@ -94,7 +94,7 @@ pub(super) fn charge(t: &mut Translator<'_, '_>) {
 pub(super) fn spill(t: &mut Translator<'_, '_>) {
     let Some(fuel) = t.meter.fuel else { return };
     charge(t);
-    let fuel = t.builder.use_var(fuel);
+    let fuel = t.read(fuel);
     let store = t.load_constant(types::I64, fixed::STORE);
     t.builder.ins().store(t.flags.meters, fuel, store, store::FUEL as i32);
 }
@@ -103,12 +103,12 @@ pub(super) fn spill(t: &mut Translator<'_, '_>) {
 pub(super) fn reload(t: &mut Translator<'_, '_>) {
     let Some(fuel) = t.meter.fuel else { return };
     let now = load(t, store::FUEL);
-    t.builder.def_var(fuel, now);
+    t.write(fuel, now);
 }
 
 fn trap_without_fuel(t: &mut Translator<'_, '_>) {
     let Some(fuel) = t.meter.fuel else { return };
-    let fuel = t.builder.use_var(fuel);
+    let fuel = t.read(fuel);
     let empty = t.builder.ins().icmp_imm_s(IntCC::SignedGreaterThanOrEqual, fuel, 0);
     t.builder.ins().trapnz(empty, trap_code(Trap::OutOfFuel));
 }

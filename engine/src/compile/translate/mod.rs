@@ -9,6 +9,7 @@ pub(crate) mod bulk;
 pub(crate) mod call;
 pub(crate) mod control;
 pub(crate) mod exception;
+pub(crate) mod locals;
 pub(crate) mod memory;
 pub(crate) mod metering;
 pub(crate) mod numeric;
@@ -22,15 +23,17 @@ pub(crate) mod wide;
 mod tests;
 
 use super::decode;
+use super::effort::Size;
 use super::function::{ModuleEnv, source_bits, trap_code};
 use crate::Trap;
 use crate::abi::builtins::Builtin;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wasm::index::{FuncIndex, SigIndex};
 use cranelift_codegen::ir::{self, AliasRegionData, InstBuilder, MemFlagsData, types};
-use cranelift_frontend::{FunctionBuilder, Variable};
+use cranelift_frontend::FunctionBuilder;
+use locals::{Locals, Storage};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use wasmparser::{
     FuncValidator, FunctionBody, Operator, OperatorsReader, ValType, ValidatorResources,
 };
@@ -46,6 +49,7 @@ pub(crate) struct Translator<'a, 'f> {
     /// The function's own vmctx.
     pub(crate) vmctx: ir::Value,
     pub(crate) flags: Flags,
+    locals: Locals,
     control: control::Control,
     handlers: exception::Handlers,
     meter: metering::Meter,
@@ -55,6 +59,8 @@ pub(crate) struct Translator<'a, 'f> {
     functions: HashMap<FuncIndex, ir::FuncRef>,
     walks: HashMap<Builtin, ir::FuncRef>,
     leaves: HashMap<Builtin, ir::SigRef>,
+    /// Types of functions that are called by reference: the host's may be among them.
+    called: HashSet<SigIndex>,
 }
 
 /// What loads and stores promise, by what they touch.
@@ -117,8 +123,19 @@ impl Flags {
     }
 }
 
-/// Translates `body`, the body of `func`, into the function of `builder`, and validates it. The
-/// lists are what its calls name by index as what they can go on in.
+/// What [`body`] tells about a function.
+pub(crate) struct Translated {
+    pub(crate) size: Size,
+    /// The types that it calls by reference, ascending.
+    pub(crate) called: Vec<SigIndex>,
+    /// What its calls name by index as what they can go on in.
+    pub(crate) lists: Vec<exception::TagList>,
+}
+
+/// Translates `body`, the body of `func`, into the function of `builder`, and validates it.
+///
+/// Returns what it has become; or `None` if with locals as values it becomes too large: then the
+/// caller has it translated again from the start, with locals in the frame.
 ///
 /// # Errors
 /// If the body is invalid, uses something unsupported, or exceeds a limit.
@@ -128,7 +145,8 @@ pub(crate) fn body(
     func: FuncIndex,
     body: &FunctionBody<'_>,
     validator: &mut FuncValidator<ValidatorResources>,
-) -> Result<Vec<exception::TagList>> {
+    storage: Storage,
+) -> Result<Option<Translated>> {
     // With the last offset all of them fit.
     source_bits(body.range().end)?;
     let mut reader = body.get_binary_reader();
@@ -151,6 +169,7 @@ pub(crate) fn body(
         stack: Vec::new(),
         vmctx,
         flags,
+        locals: Locals::default(),
         control: control::Control::default(),
         handlers: exception::Handlers::default(),
         meter: metering::Meter::default(),
@@ -158,23 +177,25 @@ pub(crate) fn body(
         functions: HashMap::new(),
         walks: HashMap::new(),
         leaves: HashMap::new(),
+        called: HashSet::new(),
     };
-    declare_locals(&mut t, entry, body)?;
+    locals::declare(&mut t, entry, body, storage)?;
     control::enter_function(&mut t);
     metering::enter_function(&mut t);
 
-    // Blocks and loops with many parameters, or with many locals in use, make values without end
-    // from few bytes, and Cranelift's work grows by more than their number. So do blocks with
-    // handlers in each other, every one of which has those of all around it.
     let bytes = body.range().end.saturating_sub(body.range().start) as usize;
-    let most_values = 200_000 + 64 * bytes;
+    let mut size = Size { bytes, ..Size::default() };
     let mut operators = OperatorsReader::new(reader);
     while !operators.eof() {
         let (op, offset) = operators.read_with_offset().map_err(invalid)?;
         validator.op(offset, &op).map_err(invalid)?;
         t.builder.set_srcloc(ir::SourceLoc::new(offset as u32));
         operator(&mut t, &op, offset)?;
-        if t.builder.func.dfg.num_values() + t.handlers.entries() > most_values {
+        t.measure(&mut size);
+        if storage == Storage::Values && size.overflows() {
+            return Ok(None);
+        }
+        if size.is_hopeless() {
             let message = "the function is too complex: \
                            it makes far more values and handlers than it has bytes";
             return Err(Error::module(ErrorKind::Limit, offset, message));
@@ -182,46 +203,9 @@ pub(crate) fn body(
     }
     operators.finish().map_err(invalid)?;
     t.builder.finalize(env.isa.frontend_config());
-    Ok(t.handlers.into_lists())
-}
-
-/// The variables of a function: one a local, parameters first, numbered as in wasm.
-fn declare_locals(
-    t: &mut Translator<'_, '_>,
-    entry: ir::Block,
-    body: &FunctionBody<'_>,
-) -> Result<()> {
-    let info = t.env.info;
-    for (i, ty) in info.func_signature(t.func).params.iter().enumerate() {
-        // The first two are the callee's and the caller's vmctx.
-        let value = t.builder.block_params(entry)[i + 2];
-        let local = t.declare_local(t.value_type(value), ty.in_heap());
-        t.builder.def_var(local, value);
-    }
-    let locals = body.get_locals_reader().map_err(invalid)?;
-    let mut zeros: Vec<(ir::Type, ir::Value)> = Vec::new();
-    for declaration in locals {
-        let (count, ty) = declaration.map_err(invalid)?;
-        let in_heap = in_heap(ty);
-        let ty = clif_type(ty).ok_or_else(|| {
-            let message = format!("locals of type {ty} are not supported");
-            Error::module(ErrorKind::Unsupported, body.range().start, message)
-        })?;
-        let zero = match zeros.iter().find(|(t, _)| *t == ty) {
-            Some((_, zero)) => *zero,
-            None => {
-                let zero = t.zero(ty);
-                zeros.push((ty, zero));
-                zero
-            }
-        };
-        // The validator has bounded the sum.
-        for _ in 0..count {
-            let local = t.declare_local(ty, in_heap);
-            t.builder.def_var(local, zero);
-        }
-    }
-    Ok(())
+    let mut called: Vec<_> = t.called.into_iter().collect();
+    called.sort_unstable();
+    Ok(Some(Translated { size, called, lists: t.handlers.into_lists() }))
 }
 
 /// Translates `op`, which is valid at this place.
@@ -305,18 +289,21 @@ impl Translator<'_, '_> {
         }
         param
     }
-
-    /// The variable of the next local. All that it is set to is a handle if `in_heap`.
-    fn declare_local(&mut self, ty: ir::Type, in_heap: bool) -> Variable {
-        let local = self.builder.declare_var(ty);
-        if in_heap {
-            self.builder.declare_var_needs_stack_map(local);
-        }
-        local
-    }
 }
 
 impl Translator<'_, '_> {
+    /// Counts what there is so far.
+    fn measure(&self, size: &mut Size) {
+        let dfg = &self.builder.func.dfg;
+        size.blocks = dfg.num_blocks();
+        size.insts = dfg.num_insts();
+        size.values = dfg.num_values();
+        size.variables = self.locals.in_variables();
+        (size.loops, size.loop_depth) = self.control.loops();
+        size.operands = size.operands.max(self.stack.len());
+        size.handlers = self.handlers.entries();
+    }
+
     /// Pushes a value.
     pub(crate) fn push(&mut self, value: ir::Value) {
         self.stack.push(value);
@@ -362,19 +349,6 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// The zero of type `ty`, which is also null.
-    fn zero(&mut self, ty: ir::Type) -> ir::Value {
-        if ty.is_vector() {
-            let zero = self.builder.func.dfg.constants.insert([0; 16].as_slice().into());
-            return self.builder.ins().vconst(ty, zero);
-        }
-        match ty {
-            types::F32 => self.builder.ins().f32const(0.0),
-            types::F64 => self.builder.ins().f64const(0.0),
-            _ => self.builder.ins().iconst(ty, 0),
-        }
-    }
-
     /// The number that `value` always is, if that is plain to see.
     fn constant(&self, value: ir::Value) -> Option<u64> {
         let dfg = &self.builder.func.dfg;
@@ -416,9 +390,4 @@ impl Translator<'_, '_> {
     fn reduce(&mut self, value: ir::Value, is_64: bool) -> ir::Value {
         if is_64 { value } else { self.builder.ins().ireduce(types::I32, value) }
     }
-}
-
-/// The variable of a local.
-fn local(index: u32) -> Variable {
-    Variable::from_u32(index)
 }

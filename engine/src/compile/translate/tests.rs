@@ -71,14 +71,11 @@ fn compile(wasm: &[u8], settings: Fingerprint) -> Result<Vec<(CompiledCode, Stri
     let layout = layout(&decoded);
     let env = ModuleEnv { info: &decoded.info, layout, settings, isa: &*isa };
     let mut compiler = FunctionCompiler::new();
-    let mut allocations = Default::default();
     (0..decoded.info.bodies.len())
         .map(|index| {
             let func = DefinedFuncIndex::new(index as u32);
             let (body, validator) = decoded.body(func).unwrap();
-            let validator = validator.into_validator(std::mem::take(&mut allocations));
-            let (code, reuse) = compiler.compile(&env, func, body, validator)?;
-            allocations = reuse;
+            let code = compiler.compile(&env, func, body, validator)?;
             Ok((code, compiler.clif()))
         })
         .collect()
@@ -596,12 +593,10 @@ fn invalid_bodies_leave_the_compiler_usable() {
     let mut compiler = FunctionCompiler::new();
     let func = DefinedFuncIndex::new(0);
     let (body, validator) = decoded.body(func).unwrap();
-    let validator = validator.into_validator(Default::default());
     let error = compiler.compile(&env, func, body, validator).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     let decoded = decode(&good, settings.features).unwrap();
     let (body, validator) = decoded.body(func).unwrap();
-    let validator = validator.into_validator(Default::default());
     compiler.compile(&env, func, body, validator).unwrap();
 }
 

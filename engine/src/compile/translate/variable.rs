@@ -1,6 +1,6 @@
-//! Locals and globals.
+//! Access to locals and globals.
 
-use super::{Translator, local};
+use super::Translator;
 use crate::compile::isa::value_type;
 use crate::wasm::types::ConstOp;
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
@@ -11,18 +11,21 @@ use wasmparser::Operator as Op;
 pub(super) fn translate(t: &mut Translator<'_, '_>, op: &Op<'_>) -> bool {
     match *op {
         Op::LocalGet { local_index } => {
-            let value = t.builder.use_var(local(local_index));
+            let local = t.local(local_index);
+            let value = t.read(local);
             t.push(value);
         }
         Op::LocalSet { local_index } => {
             let value = t.pop();
             let value = t.canonical(value);
-            t.builder.def_var(local(local_index), value);
+            let local = t.local(local_index);
+            t.write(local, value);
         }
         Op::LocalTee { local_index } => {
             let value = t.pop();
             let value = t.canonical(value);
-            t.builder.def_var(local(local_index), value);
+            let local = t.local(local_index);
+            t.write(local, value);
             t.push(value);
         }
         Op::GlobalGet { global_index } => {

@@ -79,9 +79,8 @@ fn compiles(module: &[u8], settings: Fingerprint, operators: &[&str]) {
     for (i, operator) in operators.iter().enumerate() {
         let func = DefinedFuncIndex::new(i as u32);
         let (body, validator) = decoded.body(func).unwrap();
-        let validator = validator.into_validator(Default::default());
         let code = match compiler.compile(&env, func, body, validator) {
-            Ok((code, _)) => code,
+            Ok(code) => code,
             Err(e) => panic!("{operator} for {}, {:?}: {e:?}", settings.cpu, settings.opt_level),
         };
         if let Some((_, traps)) = TRAPS.iter().find(|(names, _)| names.contains(operator)) {
