@@ -2,6 +2,8 @@
 //! runs is always what the module says.
 
 use crate::cache::{entries, folder};
+use crate::child::{died_of, is_child, run as run_child};
+use crate::raw;
 use precompile::cache::{
     DirOptions, EntryInfo, Layers, LayersBuilder, Mode, Policy, SigningKey, TrustedKeys,
 };
@@ -254,6 +256,56 @@ fn a_writer_between_check_and_map_never_gets_its_code_run() {
         writer.join().unwrap();
     });
     assert!(hits > 0 && misses > 0, "both happened: {hits} hits, {misses} misses");
+}
+
+/// Who has an entry mapped keeps it, whatever takes its name.
+#[test]
+fn an_entry_that_is_replaced_or_deleted_runs_on() {
+    let dir = folder();
+    let (entry, good) = make(dir.path());
+    let engine = engine(Layers::builder().read_write(dir.path()));
+    let module = Module::new(&engine, text(RIGHT)).unwrap();
+    for bytes in [&good[..], &[0; 10_000], b""] {
+        let aside = dir.path().join("aside");
+        fs::write(&aside, bytes).unwrap();
+        fs::rename(&aside, &entry).unwrap();
+        assert_eq!(call(&module), RIGHT);
+    }
+    fs::remove_file(&entry).unwrap();
+    assert_eq!(call(&module), RIGHT);
+}
+
+/// Loads from a cache, cuts the entry off in place, and calls.
+fn call_of_truncated(load: Load) -> u32 {
+    let dir = folder();
+    let (entry, _) = make(dir.path());
+    let mut config = Config::new();
+    config.cache(Layers::builder().read_write(dir.path())).load(load);
+    let engine = Engine::new(&config).unwrap();
+    let (module, report) = Module::new_reported(&engine, text(RIGHT)).unwrap();
+    assert!(matches!(report.outcome, Outcome::Hit { .. }), "{:?}", report.outcome);
+    eprintln!("the entry is {}", entry.display());
+    File::options().write(true).open(&entry).unwrap().set_len(0).unwrap();
+    raw::no_core();
+    call(&module)
+}
+
+#[test]
+fn a_mapped_entry_that_is_cut_off_in_place_is_named() {
+    if is_child() {
+        call_of_truncated(Load::Map);
+        return;
+    }
+    let output = run_child("trusted::a_mapped_entry_that_is_cut_off_in_place_is_named");
+    died_of(&output, libc::SIGABRT);
+    let told = String::from_utf8_lossy(&output.stderr);
+    let entry = told.lines().find_map(|line| line.strip_prefix("the entry is ")).unwrap();
+    assert!(told.contains(&format!("{entry}` was shortened")), "{told}");
+}
+
+#[test]
+fn a_copied_entry_that_is_cut_off_in_place_runs_on() {
+    assert_eq!(call_of_truncated(Load::Copy), RIGHT);
 }
 
 /// The digest of a module's file is remembered, and no other module is taken for it.
