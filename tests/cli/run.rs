@@ -174,6 +174,7 @@ fn proposals_that_are_not_there_are_named() {
         }
         world.run(&["settings", "--features", &features]).expect(2, &[&text]);
     }
+}
 
 /// What may not be compiled is not read into memory either: 16 MiB are enough for any module.
 #[test]

@@ -67,7 +67,7 @@ fn a_load_only_app_finds_what_the_command_line_made() {
     assert!(!output.status.success() && told.contains("no entry of this module"), "{told}");
     // Whatever the module's length, in little memory: the file is hashed and not read into it.
     let long = empty.path().join("long.wasm");
-    fs::write(&long, tests::long_module(30 << 20)).unwrap();
+    std::fs::write(&long, tests::long_module(30 << 20)).unwrap();
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -d 16384 && exec \"$0\" \"$@\""]).arg(&program);
     let output = shell.arg(empty.path().join("cache")).arg(&long).output().unwrap();
