@@ -53,6 +53,8 @@ counters! {
     misses_off,
     /// Damaged entries that were met, also when a later layer then hit.
     damaged,
+    /// Errors of the operating system that lookups met, also when a later layer then hit.
+    io_errors,
     /// Hits that the caller rejected as damaged.
     rejected_corrupt,
     /// Hits that the caller rejected as made for something else.
@@ -83,6 +85,8 @@ counters! {
     waits,
     /// Waits that were given up.
     wait_timeouts,
+    /// Times that the work was done without a lock, since there was none to be had.
+    lock_failures,
     /// Reads and writes of what is remembered about files that failed.
     memo_failures,
 }

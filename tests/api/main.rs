@@ -36,4 +36,5 @@ mod tables;
 mod tails;
 mod threads;
 mod traps;
+mod trusted;
 mod wat;

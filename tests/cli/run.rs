@@ -175,3 +175,25 @@ fn proposals_that_are_not_there_are_named() {
         world.run(&["settings", "--features", &features]).expect(2, &[&text]);
     }
 }
+
+/// What may not be compiled is not read into memory either: 16 MiB are enough for any module.
+#[test]
+fn a_miss_that_is_not_compiled_takes_no_memory() {
+    let world = World::new();
+    // 30 MiB that are no more than skipped by whoever decodes.
+    let file = world.write("long.wasm", tests::long_module(30 << 20));
+    let limited = |args: &[&str]| {
+        let program = world.command();
+        let mut shell = std::process::Command::new("sh");
+        // Private memory that can be written; the limit is the kernel's own count.
+        shell.args(["-c", "ulimit -d 16384 && exec \"$0\" \"$@\""]).arg(program.get_program());
+        shell.args(args).env_clear().env("HOME", world.arg(""));
+        finish(&mut shell, b"")
+    };
+    let (cache, file) = (world.arg("cache"), file.to_str().unwrap());
+    let args = ["run", "--require-hit", "--cache-dir", &cache, file];
+    limited(&args).expect(124, &["no entry of this module"]);
+    assert!(!world.path("cache").exists());
+    // Where it is compiled, that is not enough, so the limit does limit.
+    assert_ne!(limited(&["run", "--cache-dir", &cache, file]).code, Some(0));
+}

@@ -65,6 +65,14 @@ fn a_load_only_app_finds_what_the_command_line_made() {
     let output = app(&program, &empty.path().join("cache"), &[]);
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && told.contains("no entry of this module"), "{told}");
+    // Whatever the module's length, in little memory: the file is hashed and not read into it.
+    let long = empty.path().join("long.wasm");
+    std::fs::write(&long, tests::long_module(30 << 20)).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -d 16384 && exec \"$0\" \"$@\""]).arg(&program);
+    let output = shell.arg(empty.path().join("cache")).arg(&long).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("no entry of this module"), "{told}");
 }
 
 #[test]

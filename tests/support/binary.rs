@@ -47,3 +47,18 @@ pub fn precompile_binary() -> &'static Path {
         target_dir().join("debug/precompile")
     })
 }
+
+/// An empty module that is longer than `length`, by a section that decoders skip.
+pub fn long_module(length: usize) -> Vec<u8> {
+    let mut bytes = b"\0asm\x01\0\0\0\0".to_vec();
+    let mut section = b"\x04long".to_vec();
+    section.resize(length, 7);
+    let mut left = section.len();
+    while left >= 0x80 {
+        bytes.push(0x80 | (left & 0x7f) as u8);
+        left >>= 7;
+    }
+    bytes.push(left as u8);
+    bytes.extend(section);
+    bytes
+}

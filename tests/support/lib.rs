@@ -5,4 +5,4 @@ mod binary;
 pub mod cases;
 mod readme;
 
-pub use binary::{own_program, precompile_binary, target_dir};
+pub use binary::{long_module, own_program, precompile_binary, target_dir};

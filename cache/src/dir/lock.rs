@@ -74,8 +74,13 @@ impl DirCache {
         let mut waited = false;
         loop {
             let file = self.disk.open_lock(folder.as_fd(), &name).map_err(failed)?;
-            if self.disk.try_lock(&file).map_err(failed)? {
-                let mine = self.disk.stat(file.as_fd()).map_err(failed)?;
+            // Who holds it meanwhile may do work that the next one does as well, and no more.
+            let give_up = |error| {
+                _ = self.disk.remove(folder.as_fd(), &name);
+                failed(error)
+            };
+            if self.disk.try_lock(&file).map_err(give_up)? {
+                let mine = self.disk.stat(file.as_fd()).map_err(give_up)?;
                 match self.disk.stat_at(folder.as_fd(), &name) {
                     Ok(named) if (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino) => {
                         let name = Name { disk: self.disk.clone(), folder, name };
@@ -83,7 +88,7 @@ impl DirCache {
                     }
                     Ok(_) => {}
                     Err(error) if is_absent(&error) => {}
-                    Err(error) => return Err(failed(error)),
+                    Err(error) => return Err(give_up(error)),
                 }
                 // The holder before us removed the name: the next round takes a new one. It pauses and
                 // ends like any other, for file systems whose file numbers are not stable.

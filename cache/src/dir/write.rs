@@ -61,7 +61,11 @@ impl DirCache {
                 result => break result,
             }
         }
-        .map_err(|error| Error::io("publish the entry", Some(&self.entry_path(key)), error))
+        .map_err(|error| {
+            // If nothing else is in it, it was made for nothing.
+            _ = self.disk.remove_dir(self.root.as_fd(), &to_hex(key.group()));
+            Error::io("publish the entry", Some(&self.entry_path(key)), error)
+        })
     }
 
     pub(super) fn remove_entry(&self, key: &Key) -> Result<()> {

@@ -73,7 +73,7 @@ impl Layers {
                     }
                 }
                 // A file system without locks, or a full one: then without.
-                Err(_) => {}
+                Err(_) => self.counters.lock_failures.one(),
             }
             if flight.waited {
                 self.counters.waits.one();

@@ -315,7 +315,11 @@ impl Layers {
                             self.counters.damaged.one();
                             self.delete_from(*id, key);
                         }
-                        ProbeResult::Failed(error)
+                        let failed = ProbeResult::Failed(error);
+                        if failed.reason() == MissReason::Io {
+                            self.counters.io_errors.one();
+                        }
+                        failed
                     }
                 },
             };
