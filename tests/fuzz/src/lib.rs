@@ -13,7 +13,7 @@
 //! | [`artifact`] | an artifact, damaged | it is refused, or looked at without harm |
 //! | [`compile`] | bytes, or a module with damage | no panic; the same bytes for any number of threads |
 //!
-//! Most of them are one half of the list of bug classes in `tests/classes`.
+//! What they look for is told by classes in `tests/classes/main.rs`.
 
 pub mod addresses;
 pub mod artifact;

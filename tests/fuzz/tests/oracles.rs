@@ -28,32 +28,32 @@ fn seeds(name: &str, count: u64, agreed: u64) {
 }
 
 #[test]
-fn differential() {
+fn each_module_does_what_it_does_in_an_interpreter() {
     seeds("differential", 600, 80);
 }
 
 #[test]
-fn optlevels() {
+fn class_04_optimised_or_not_is_the_same() {
     seeds("optlevels", 250, 80);
 }
 
 #[test]
-fn addresses() {
+fn class_01_addresses_are_what_arithmetic_says() {
     seeds("addresses", 700, 80);
 }
 
 #[test]
-fn constants() {
+fn class_03_constants_and_parameters_are_the_same() {
     seeds("constants", 300, 40);
 }
 
 #[test]
-fn artifact() {
+fn class_15_damaged_artifacts_do_no_harm() {
     seeds("artifact", 3000, 80);
 }
 
 #[test]
-fn compile() {
+fn any_bytes_compile_or_are_refused() {
     seeds("compile", 300, 80);
 }
 
