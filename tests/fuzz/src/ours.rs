@@ -182,6 +182,7 @@ fn value(val: Val) -> Value {
         Val::V128(x) => Value::V128(x.into()),
         Val::FuncRef(x) => Value::Ref { null: x.is_none() },
         Val::ExternRef(x) => Value::Ref { null: x.is_none() },
+        Val::ExnRef(x) => Value::Ref { null: x.is_none() },
         #[allow(unreachable_patterns, reason = "kinds of references that are added later")]
         _ => Value::Ref { null: false },
     }
@@ -210,6 +211,7 @@ fn supply(store: &mut Store<Data>, name: String, ty: &ExternType) -> Option<Exte
             let value = val(ty.content(), 0)?;
             Global::new(store, GlobalType::new(ty.content(), ty.mutability()), value).ok()?.into()
         }
+        ExternType::Tag(ty) => Tag::new(store, ty).ok()?.into(),
         _ => return None,
     })
 }
@@ -219,7 +221,7 @@ fn stop(error: &Error) -> End {
     let Some(trap) = error.downcast_ref::<T>() else {
         return match error.kind() {
             ErrorKind::Limit | ErrorKind::Io => End::Exhausted("a resource"),
-            ErrorKind::Host if format!("{error:#}").contains("exception") => End::Threw,
+            ErrorKind::Exception => End::Threw,
             _ => End::Failed(format!("{error:#}")),
         };
     };
