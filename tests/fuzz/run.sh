@@ -51,7 +51,7 @@ for target in "${targets[@]}"; do
     RUST_BACKTRACE=0 "$out/bin/fuzz-$target" "$corpus" tests/fuzz/seeds/"$target" \
         -max_total_time="$seconds" -max_len="$length" -len_control=0 \
         -timeout=60 -rss_limit_mb=4096 -artifact_prefix="$findings/" -print_final_stats=1 \
-        -handle_segv=0 -handle_bus=0 -handle_ill=0 -handle_fpe=0 -handle_trap=0 \
+        -handle_segv=0 -handle_bus=0 -handle_ill=0 -handle_fpe=0 \
         -detect_leaks=0 >"$log" 2>&1 || status=$?
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -1)
     rate=$(sed -n 's/^stat::average_exec_per_sec: *//p' "$log" | tail -1)

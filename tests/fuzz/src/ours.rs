@@ -4,7 +4,7 @@ use crate::observe::{End, Host, Observed, State, Step, Trap, Value, argument};
 use precompile::{
     Arch, Config, CpuFeatures, CpuLevel, Engine, Error, ErrorKind, Extern, ExternType, Func,
     Global, GlobalType, Instance, Memory, Module, Ref, Store, StoreLimits, StoreLimitsBuilder,
-    Table, Val, ValType,
+    Table, Tag, Val, ValType,
 };
 
 /// What a store holds: calls of the host, and how much wasm may have.
