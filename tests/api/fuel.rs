@@ -252,7 +252,7 @@ fn class_14_a_trap_at_the_end_of_a_loop_is_no_way_around() {
 }
 
 #[test]
-fn class_9_bulk_operations_are_done_or_not_begun() {
+fn class_09_bulk_operations_are_done_or_not_begun() {
     for (name, engine) in variants() {
         let fill =
             |i: u32| format!("(memory.fill (i32.const 0) (i32.const {i}) (i32.const 65536))");

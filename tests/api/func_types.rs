@@ -9,7 +9,7 @@ fn nullable(ty: &FuncType, engine: &Engine) -> RefType {
 }
 
 #[test]
-fn class_7_the_host_cannot_pass_another_type() {
+fn class_07_the_host_cannot_pass_another_type() {
     for (name, engine) in engines() {
         let mut store = Store::new(&engine, ());
         let text = r#"(module
@@ -73,7 +73,7 @@ fn class_7_the_host_cannot_pass_another_type() {
 
 /// A function of the host whose result has a type is held to it.
 #[test]
-fn class_7_the_host_cannot_return_another_type() {
+fn class_07_the_host_cannot_return_another_type() {
     for (name, engine) in engines() {
         let mut store = Store::new(&engine, ());
         let inner = FuncType::new(&engine, [ValType::I32], [ValType::I32]);
@@ -168,7 +168,7 @@ fn imports_match_by_subtyping() {
 
 /// Types that refer to types are the same in modules that list others before them.
 #[test]
-fn class_7_types_are_the_same_across_modules() {
+fn class_07_types_are_the_same_across_modules() {
     for (name, engine) in engines() {
         let mut store = Store::new(&engine, ());
         let one = instance(

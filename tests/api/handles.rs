@@ -38,7 +38,7 @@ fn fails<R: std::fmt::Debug>(result: Result<R>) {
 }
 
 #[test]
-fn class_8_handles_of_another_store() {
+fn class_08_handles_of_another_store() {
     let engine = engine();
     let module_all = module(&engine, ALL);
     let (mut own, mut other) = (Store::new(&engine, 0), Store::new(&engine, 0));
@@ -147,7 +147,7 @@ fn class_8_handles_of_another_store() {
 }
 
 #[test]
-fn class_8_modules_of_another_engine() {
+fn class_08_modules_of_another_engine() {
     let (one, two) = (engine(), engine());
     let mut store = Store::new(&one, ());
     let error = Instance::new(&mut store, &module(&two, "(module)"), &[]).unwrap_err();

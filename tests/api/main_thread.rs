@@ -4,7 +4,7 @@
 use precompile::*;
 use std::process::Command;
 
-const NAME: &str = "class_5_on_the_main_thread";
+const NAME: &str = "class_05_on_the_main_thread";
 const LIMITS: [&str; 4] = ["200", "1000", "8192", "unlimited"];
 
 const DEEP: &str = r#"(module

@@ -25,7 +25,7 @@ fn get<P: WasmParams, R: WasmResults>(
 }
 
 #[test]
-fn class_1_the_last_bytes_and_those_behind_them() {
+fn class_01_the_last_bytes_and_those_behind_them() {
     for (name, engine) in engines() {
         let mut store = Store::new(&engine, ());
         let instance = instance(&mut store, EDGES, &[]);

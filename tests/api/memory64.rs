@@ -19,7 +19,7 @@ const WIDE: &str = r#"(module
 /// 5 GiB, of which a few pages are touched: addresses above 4 GiB are their own, and nothing is
 /// cut down to 32 bits on the way.
 #[test]
-fn class_1_addresses_above_4_gib() {
+fn class_01_addresses_above_4_gib() {
     const GIB: i64 = 1 << 30;
     for (name, engine) in engines() {
         let mut store = Store::new(&engine, ());

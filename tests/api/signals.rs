@@ -22,17 +22,17 @@ fn used(host: impl IntoFunc<(), (), ()>) -> (Store<()>, TypedFunc<(), ()>) {
 }
 
 #[test]
-fn class_6_the_hosts_own_fault_outside_of_wasm() {
+fn class_06_the_hosts_own_fault_outside_of_wasm() {
     if is_child() {
         used(|| ());
         raw::null_dereference();
         return;
     }
-    died_of(&run("signals::class_6_the_hosts_own_fault_outside_of_wasm"), libc::SIGSEGV);
+    died_of(&run("signals::class_06_the_hosts_own_fault_outside_of_wasm"), libc::SIGSEGV);
 }
 
 #[test]
-fn class_6_the_hosts_own_fault_inside_of_an_activation() {
+fn class_06_the_hosts_own_fault_inside_of_an_activation() {
     if is_child() {
         let (mut store, run) = used(|| {
             raw::null_dereference();
@@ -40,11 +40,11 @@ fn class_6_the_hosts_own_fault_inside_of_an_activation() {
         let _ = run.call(&mut store, ());
         return;
     }
-    died_of(&run("signals::class_6_the_hosts_own_fault_inside_of_an_activation"), libc::SIGSEGV);
+    died_of(&run("signals::class_06_the_hosts_own_fault_inside_of_an_activation"), libc::SIGSEGV);
 }
 
 #[test]
-fn class_6_a_handler_that_was_there_before_gets_the_hosts_faults() {
+fn class_06_a_handler_that_was_there_before_gets_the_hosts_faults() {
     if is_child() {
         raw::exit_on(libc::SIGSEGV);
         let (mut store, run) = used(|| {
@@ -53,12 +53,12 @@ fn class_6_a_handler_that_was_there_before_gets_the_hosts_faults() {
         let _ = run.call(&mut store, ());
         return;
     }
-    let output = run("signals::class_6_a_handler_that_was_there_before_gets_the_hosts_faults");
+    let output = run("signals::class_06_a_handler_that_was_there_before_gets_the_hosts_faults");
     assert_eq!(output.status.code(), Some(raw::HANDLED), "{output:?}");
 }
 
 #[test]
-fn class_6_a_handler_that_was_there_before_on_another_thread() {
+fn class_06_a_handler_that_was_there_before_on_another_thread() {
     if is_child() {
         raw::exit_on(libc::SIGSEGV);
         used(|| ());
@@ -66,29 +66,29 @@ fn class_6_a_handler_that_was_there_before_on_another_thread() {
         let _ = std::thread::spawn(raw::null_dereference).join();
         return;
     }
-    let output = run("signals::class_6_a_handler_that_was_there_before_on_another_thread");
+    let output = run("signals::class_06_a_handler_that_was_there_before_on_another_thread");
     assert_eq!(output.status.code(), Some(raw::HANDLED), "{output:?}");
 }
 
 #[test]
-fn class_6_illegal_instructions_of_the_host() {
+fn class_06_illegal_instructions_of_the_host() {
     if is_child() {
         let (mut store, run) = used(raw::illegal_instruction);
         let _ = run.call(&mut store, ());
         return;
     }
-    died_of(&run("signals::class_6_illegal_instructions_of_the_host"), libc::SIGILL);
+    died_of(&run("signals::class_06_illegal_instructions_of_the_host"), libc::SIGILL);
 }
 
 #[test]
 #[cfg(target_arch = "x86_64")]
-fn class_6_divisions_of_the_host() {
+fn class_06_divisions_of_the_host() {
     if is_child() {
         let (mut store, run) = used(raw::division_by_zero);
         let _ = run.call(&mut store, ());
         return;
     }
-    died_of(&run("signals::class_6_divisions_of_the_host"), libc::SIGFPE);
+    died_of(&run("signals::class_06_divisions_of_the_host"), libc::SIGFPE);
 }
 
 /// What other signals the host can get by an instruction, and how. Divisions do not trap on Arm.
@@ -99,7 +99,7 @@ const OTHERS: &[(&str, i32, fn())] = &[
 ];
 
 #[test]
-fn class_6_handlers_for_the_other_signals() {
+fn class_06_handlers_for_the_other_signals() {
     if is_child() {
         let which = std::env::var("API_TEST_SIGNAL").unwrap();
         let (_, signal, fault) = *OTHERS.iter().find(|other| other.0 == which).unwrap();
@@ -110,7 +110,7 @@ fn class_6_handlers_for_the_other_signals() {
     }
     for (which, ..) in OTHERS {
         let output = crate::child::run_with(
-            "signals::class_6_handlers_for_the_other_signals",
+            "signals::class_06_handlers_for_the_other_signals",
             ("API_TEST_SIGNAL", which),
         );
         assert_eq!(output.status.code(), Some(raw::HANDLED), "{output:?}");
@@ -119,7 +119,7 @@ fn class_6_handlers_for_the_other_signals() {
 
 /// The host's own stack overflow is found by whoever found it before: the standard library.
 #[test]
-fn class_6_the_hosts_own_stack_overflow() {
+fn class_06_the_hosts_own_stack_overflow() {
     #[expect(unconditional_recursion, reason = "that is the point")]
     fn forever() -> u64 {
         std::hint::black_box(forever() + 1)
@@ -131,7 +131,7 @@ fn class_6_the_hosts_own_stack_overflow() {
         let _ = run.call(&mut store, ());
         return;
     }
-    let output = run("signals::class_6_the_hosts_own_stack_overflow");
+    let output = run("signals::class_06_the_hosts_own_stack_overflow");
     died_of(&output, libc::SIGABRT);
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(message.contains("overflowed its stack"), "{message}");
@@ -161,23 +161,23 @@ fn run_truncated(load: Load) -> Result<i32> {
 }
 
 #[test]
-fn class_6_a_mapped_entry_that_is_cut_off_is_named() {
+fn class_06_a_mapped_entry_that_is_cut_off_is_named() {
     if is_child() {
         let _ = run_truncated(Load::Map);
         return;
     }
-    let output = run("signals::class_6_a_mapped_entry_that_is_cut_off_is_named");
+    let output = run("signals::class_06_a_mapped_entry_that_is_cut_off_is_named");
     died_of(&output, libc::SIGABRT);
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(message.contains("entry` was shortened"), "{message}");
 }
 
 #[test]
-fn class_6_a_copied_entry_that_is_cut_off_runs_on() {
+fn class_06_a_copied_entry_that_is_cut_off_runs_on() {
     if is_child() {
         let sum = i32::from_le_bytes(*b"firs").wrapping_add(i32::from_le_bytes(*b"last"));
         assert_eq!(run_truncated(Load::Copy).unwrap(), sum);
         return;
     }
-    passed(&run("signals::class_6_a_copied_entry_that_is_cut_off_runs_on"));
+    passed(&run("signals::class_06_a_copied_entry_that_is_cut_off_runs_on"));
 }

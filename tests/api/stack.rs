@@ -76,7 +76,7 @@ fn overflow(store: &mut Store<()>, instance: Instance) {
 }
 
 #[test]
-fn class_5_recursion_without_end_is_a_trap() {
+fn class_05_recursion_without_end_is_a_trap() {
     let (mut store, instance) = deep(&engine());
     for _ in 0..20 {
         overflow(&mut store, instance);
@@ -92,7 +92,7 @@ fn on_stack<R: Send>(kib: usize, body: impl FnOnce() -> R + Send) -> R {
 }
 
 #[test]
-fn class_5_on_threads_of_all_sizes() {
+fn class_05_on_threads_of_all_sizes() {
     let (mut store, instance) = deep(&engine());
     let funcs = ["forever", "ping", "mutual"]
         .map(|name| instance.get_typed_func::<i32, i32>(&mut store, name).unwrap());
@@ -110,7 +110,7 @@ fn class_5_on_threads_of_all_sizes() {
 }
 
 #[test]
-fn class_5_a_frame_of_a_megabyte() {
+fn class_05_a_frame_of_a_megabyte() {
     let mut config = Config::new();
     config.max_wasm_stack(3 << 20).cranelift_opt_level(OptLevel::None);
     let engine = Engine::new(&config).unwrap();
@@ -129,7 +129,7 @@ fn class_5_a_frame_of_a_megabyte() {
 }
 
 #[test]
-fn class_5_the_host_has_room_at_every_depth() {
+fn class_05_the_host_has_room_at_every_depth() {
     let (mut store, instance) = deep(&engine());
     let host_at = instance.get_typed_func::<i32, i32>(&mut store, "host_at").unwrap();
     // The deepest that works, and all around it: a result or a trap, never a crash.
@@ -155,7 +155,7 @@ fn class_5_the_host_has_room_at_every_depth() {
 }
 
 #[test]
-fn class_5_the_limit_is_the_configured_one() {
+fn class_05_the_limit_is_the_configured_one() {
     let depth = |bytes: usize| {
         let mut config = Config::new();
         config.max_wasm_stack(bytes);

@@ -165,7 +165,7 @@ fn host_functions_can_be_called_once_a_module_brings_their_type() {
 }
 
 #[test]
-fn class_7_calls_across_modules_check_types() {
+fn class_07_calls_across_modules_check_types() {
     for (name, engine) in engines() {
         let mut store = Store::new(&engine, ());
         let table =
@@ -205,7 +205,7 @@ fn class_7_calls_across_modules_check_types() {
 }
 
 #[test]
-fn class_9_growth_and_fill_have_limits() {
+fn class_09_growth_and_fill_have_limits() {
     let engine = engine();
     let mut store = Store::new(&engine, ());
     let ty = TableType::new(RefType::EXTERNREF, 2, Some(5));

@@ -152,7 +152,7 @@ fn many_threads_trap_at_once() {
 /// Class 7: numbers of types are the same for equal types and others for others, whatever threads
 /// make and drop meanwhile.
 #[test]
-fn class_7_types_are_interned_by_many_threads_while_they_are_compared() {
+fn class_07_types_are_interned_by_many_threads_while_they_are_compared() {
     let engine = engine();
     thread::scope(|scope| {
         for thread in 0..32u32 {

@@ -5,8 +5,14 @@ use crate::source::{files, read, root};
 
 const MAP_LINES: usize = 150;
 const FILE_LINES: usize = 800;
-const DOCUMENTS: &[&str] =
-    &["README.md", "ARCHITECTURE.md", "RATIONALE.md", "CHANGELOG.md", "fixtures/README.md"];
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "RATIONALE.md",
+    "CHANGELOG.md",
+    "fixtures/README.md",
+    "tests/fuzz/README.md",
+];
 
 /// The targets of `[text](target)` that are files.
 fn links(text: &str) -> impl Iterator<Item = &str> {

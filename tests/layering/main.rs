@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `arrows` | which part of the workspace names which |
 //! | `address` | where `unsafe` is, and where it is forbidden |
+//! | `classes` | that each class of bugs has a test |
 //! | `identity` | the build identity against `Cargo.lock`, the pins and the sources |
 //! | `dependencies` | what the crates are built from, and under which licences |
 //! | `documents` | links, lengths, and what no file of ours may say |
@@ -13,6 +14,7 @@
 
 mod address;
 mod arrows;
+mod classes;
 mod dependencies;
 mod documents;
 mod identity;

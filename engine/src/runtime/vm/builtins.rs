@@ -322,21 +322,22 @@ fn memory_set_shared(dst: u64, value: u32, len: u64) {
 }
 
 macro_rules! rounding {
-    ($($name:ident $ty:ident $method:ident;)*) => {
+    ($($name:ident $ty:ident $method:ident $nan:literal;)*) => {
         $(fn $name(x: $ty) -> $ty {
-            // A NaN comes out quiet, as the specification wants: adding nothing does that.
-            if x.is_nan() { x + x } else { x.$method() }
+            // The canonical NaN is always right, and what is asked for with NaN canonicalization,
+            // which passes over calls.
+            if x.is_nan() { $ty::from_bits($nan) } else { x.$method() }
         })*
     };
 }
 
 rounding! {
-    f32_ceil f32 ceil;
-    f32_floor f32 floor;
-    f32_trunc f32 trunc;
-    f32_nearest f32 round_ties_even;
-    f64_ceil f64 ceil;
-    f64_floor f64 floor;
-    f64_trunc f64 trunc;
-    f64_nearest f64 round_ties_even;
+    f32_ceil f32 ceil 0x7fc0_0000;
+    f32_floor f32 floor 0x7fc0_0000;
+    f32_trunc f32 trunc 0x7fc0_0000;
+    f32_nearest f32 round_ties_even 0x7fc0_0000;
+    f64_ceil f64 ceil 0x7ff8_0000_0000_0000;
+    f64_floor f64 floor 0x7ff8_0000_0000_0000;
+    f64_trunc f64 trunc 0x7ff8_0000_0000_0000;
+    f64_nearest f64 round_ties_even 0x7ff8_0000_0000_0000;
 }

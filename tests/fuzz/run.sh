@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Fuzzes the engine: builds the targets with coverage, and runs them one after another.
+#
+#     tests/fuzz/run.sh SECONDS [TARGET...]
+#
+# Each target gets so many seconds. Prints a line for each, and exits with 1 if one found anything;
+# what it found is in target/fuzz/findings/TARGET, and
+#
+#     target/fuzz/bin/fuzz-TARGET FILE
+#
+# runs it again. What is worth keeping stays in target/fuzz/corpus/TARGET between runs.
+#
+# Coverage is a pass of LLVM that any rustc runs when it is told to by `-C`: no nightly compiler and
+# no sanitizer. libFuzzer must not take the signals that traps are made of, so its handlers for
+# these are off; a signal that is not wasm's ends the process, and is a finding all the same.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+if [ $# -lt 1 ] || ! [ "$1" -gt 0 ] 2>/dev/null; then
+    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+seconds=$1
+shift
+all=(differential optlevels addresses constants artifact compile)
+targets=("${@:-${all[@]}}")
+if [ $# -eq 0 ]; then targets=("${all[@]}"); fi
+
+host=$(rustc -vV | sed -n 's/^host: //p')
+flags="--cfg fuzzing -Cpasses=sancov-module"
+for option in level=4 inline-8bit-counters pc-table trace-compares; do
+    flags="$flags -Cllvm-args=-sanitizer-coverage-$option"
+done
+out=target/fuzz
+# With `--target`, build scripts and macros are built without these flags.
+RUSTFLAGS="$flags" cargo build --locked --profile fuzz -p fuzz-targets --bins \
+    --target "$host" --target-dir "$out/build"
+mkdir -p "$out/bin"
+cp "$out/build/$host/fuzz"/fuzz-* "$out/bin/" 2>/dev/null || true
+
+failed=0
+for target in "${targets[@]}"; do
+    corpus=$out/corpus/$target findings=$out/findings/$target log=$out/$target.log
+    mkdir -p "$corpus" "$findings"
+    case $target in
+        differential | optlevels | compile) length=4096 ;;
+        *) length=512 ;;
+    esac
+    status=0
+    # Leaks are for a sanitizer; memory is for the engine's limits.
+    RUST_BACKTRACE=0 "$out/bin/fuzz-$target" "$corpus" tests/fuzz/seeds/"$target" \
+        -max_total_time="$seconds" -max_len="$length" -len_control=0 \
+        -timeout=60 -rss_limit_mb=4096 -artifact_prefix="$findings/" -print_final_stats=1 \
+        -handle_segv=0 -handle_bus=0 -handle_ill=0 -handle_fpe=0 \
+        -detect_leaks=0 >"$log" 2>&1 || status=$?
+    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -1)
+    rate=$(sed -n 's/^stat::average_exec_per_sec: *//p' "$log" | tail -1)
+    edges=$(sed -n 's/.* cov: \([0-9]*\).*/\1/p' "$log" | tail -1)
+    kept=$(find "$corpus" -type f | wc -l)
+    if [ "$status" -eq 0 ]; then
+        result=ok
+    else
+        result="FAILED ($status), see $log"
+        failed=1
+    fi
+    printf '%-13s %s: %s runs, %s a second, %s edges, %s kept\n' \
+        "$target" "$result" "${runs:-?}" "${rate:-?}" "${edges:-?}" "$kept"
+done
+exit $failed

@@ -1,0 +1,5 @@
+//! The target `constants` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::check("constants", data));
