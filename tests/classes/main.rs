@@ -35,7 +35,7 @@ fn engines() -> impl Iterator<Item = (String, Engine)> {
     let all = bounds.into_iter().flat_map(|b| [OptLevel::None, OptLevel::Speed].map(|o| (b, o)));
     all.map(|(bounds, level)| {
         let mut config = Config::new();
-        config.bounds(bounds).cranelift_opt_level(level);
+        config.bounds(bounds).cranelift_opt_level(level).wasm_custom_page_sizes(true);
         (format!("{bounds:?}, {level:?}"), Engine::new(&config).unwrap())
     })
 }

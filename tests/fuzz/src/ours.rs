@@ -2,9 +2,9 @@
 
 use crate::observe::{End, Host, Observed, State, Step, Trap, Value, argument};
 use precompile::{
-    Arch, Config, CpuFeatures, CpuLevel, Engine, Error, ErrorKind, Extern, ExternType, Func,
-    Global, GlobalType, Instance, Memory, Module, Ref, Store, StoreLimits, StoreLimitsBuilder,
-    Table, Tag, Val, ValType,
+    Arch, Config, CpuFeatures, CpuLevel, Engine, Error, ErrorKind, Extern, ExternType, Features,
+    Func, Global, GlobalType, Instance, Memory, Module, Ref, Store, StoreLimits,
+    StoreLimitsBuilder, Table, Tag, Val, ValType,
 };
 
 /// What a store holds: calls of the host, and how much wasm may have.
@@ -13,13 +13,13 @@ struct Data {
     limits: StoreLimits,
 }
 
-/// An engine with `change` made to the settings; one thread compiles.
+/// An engine for all proposals, with `change` made to the settings; one thread compiles.
 ///
 /// # Panics
 /// If the settings do not fit together.
 pub(crate) fn engine(change: impl FnOnce(&mut Config)) -> Engine {
     let mut config = Config::new();
-    config.compile_jobs(1);
+    config.compile_jobs(1).features(Features::SUPPORTED);
     change(&mut config);
     Engine::new(&config).expect("settings of a target")
 }
