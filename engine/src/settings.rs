@@ -39,6 +39,19 @@ use std::str::FromStr;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Settings(Vec<(String, String)>);
 
+/// The fields that [`Config::from_settings`] reads, in the fingerprint's order.
+const READ: &[&str] = &[
+    "target",
+    "cpu",
+    "bounds",
+    "features",
+    "opt-level",
+    "nan-canonicalization",
+    "relaxed-simd",
+    "fuel",
+    "epoch-interruption",
+];
+
 impl Settings {
     pub(crate) fn of(fingerprint: &Fingerprint) -> Settings {
         let fields = fingerprint.fields().into_iter();
@@ -50,6 +63,16 @@ impl Settings {
     pub fn from_description(description: &[u8]) -> Settings {
         let fields = parse(description).into_iter();
         Settings(fields.map(|(name, value)| (name.to_string(), value.to_string())).collect())
+    }
+
+    /// From names and values in any order. Names that this version does not know come last.
+    pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Settings {
+        let known: Vec<&str> = IDENTITY.iter().chain(READ).copied().collect();
+        let place = |name: &str| known.iter().position(|known| *known == name);
+        let pairs = pairs.into_iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let mut all: Vec<_> = pairs.collect();
+        all.sort_by_cached_key(|(name, _)| (place(name).unwrap_or(usize::MAX), name.clone()));
+        Settings(all)
     }
 
     /// The value of the setting `name`.
@@ -164,17 +187,6 @@ impl Config {
             })
             .consume_fuel(is_on("fuel")?)
             .epoch_interruption(is_on("epoch-interruption")?);
-        const READ: &[&str] = &[
-            "target",
-            "cpu",
-            "bounds",
-            "features",
-            "opt-level",
-            "nan-canonicalization",
-            "relaxed-simd",
-            "fuel",
-            "epoch-interruption",
-        ];
         let is_known = |name: &str| READ.contains(&name) || IDENTITY.contains(&name);
         match settings.iter().find(|(name, _)| !is_known(name)) {
             Some((name, _)) => Err(bad(format!("unknown setting `{name}`"))),
@@ -306,6 +318,9 @@ mod tests {
             assert_eq!(again.compile_fingerprint(), engine.compile_fingerprint());
             let described = engine.compile_fingerprint().to_bytes();
             assert_eq!(Settings::from_description(&described), settings);
+            let mut pairs: Vec<_> = settings.iter().collect();
+            pairs.sort_unstable();
+            assert_eq!(Settings::from_pairs(pairs), settings);
             assert!(seen.iter().all(|other| !settings.differences(other).is_empty()));
             seen.push(settings);
         }

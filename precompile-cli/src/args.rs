@@ -89,6 +89,10 @@ pub(crate) struct Warm {
     /// Sign the entries with the secret key in FILE; what is there already as well
     #[arg(long, value_name = "FILE")]
     pub(crate) sign_key: Option<PathBuf>,
+    /// Write a list of the modules and their entries into FILE, as JSON, for `check --manifest` and
+    /// `cache prune --keep-manifest`
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub(crate) manifest: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) code: Code,
     /// Threads that compile; 0 for one a processor
@@ -108,6 +112,16 @@ pub(crate) struct Warm {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Settings that change code")]
 pub(crate) struct Code {
+    /// Take all of them from FILE, which an app has written with Engine::settings(), or
+    /// `precompile settings`; may be repeated
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "platform", "cpu", "bounds",
+        "fuel", "epoch_interruption", "opt_level", "features", "nan_canonicalization",
+        "relaxed_simd"])]
+    pub(crate) engine_settings: Vec<PathBuf>,
+    /// Platforms to make code for, as images have them: linux/amd64/v3,linux/arm64. amd64 without a
+    /// variant is for the levels of --cpu
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) platform: Vec<String>,
     /// Platform to make code for, this host's by default; may be repeated
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Vec<String>,
@@ -219,8 +233,12 @@ pub(crate) struct Run {
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// Modules, folders of them, or - for standard input
-    #[arg(required = true, value_name = "FILE|DIR|-")]
+    #[arg(required_unless_present = "manifest", value_name = "FILE|DIR|-")]
     pub(crate) inputs: Vec<PathBuf>,
+    /// Hold the cache against a list that warming has written, without the modules; and the
+    /// modules against the list, as far as they are given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
     /// The cache directory
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,

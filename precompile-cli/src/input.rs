@@ -12,16 +12,25 @@ const LIMIT: u64 = u32::MAX as u64;
 #[derive(Debug)]
 pub(crate) struct Input {
     pub(crate) path: PathBuf,
+    /// What a manifest calls it: its path in the folder that was named, or its file's name.
+    pub(crate) name: String,
     pub(crate) problem: Option<String>,
 }
 
 impl Input {
     fn file(path: impl Into<PathBuf>) -> Input {
-        Input { path: path.into(), problem: None }
+        let path = path.into();
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        Input { path, name, problem: None }
     }
 
     fn failed(path: impl Into<PathBuf>, problem: impl Into<String>) -> Input {
-        Input { path: path.into(), problem: Some(problem.into()) }
+        Input { problem: Some(problem.into()), ..Input::file(path) }
+    }
+
+    fn within(path: &Path, folder: &Path) -> Input {
+        let name = path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned();
+        Input { name, ..Input::file(path) }
     }
 
     /// What is in it.
@@ -66,7 +75,7 @@ fn walk(folder: &Path, extensions: &[&str], all: &mut Vec<Input>) {
                 // A link counts by what it leads to; a folder behind one is not entered, since
                 // that may have no end.
                 if is_meant && !path.is_dir() {
-                    all.push(Input::file(path));
+                    all.push(Input::within(path, folder));
                 }
             }
             Err(error) => {

@@ -6,6 +6,8 @@
 //! | `plan` | what it means: settings, and which cache |
 //! | `input` | which files are meant, and what is in them |
 //! | `commands` | one file a command |
+//! | `manifest` | the list of what was warmed |
+//! | `platform` | platforms as container people write them |
 //! | `units` | sizes and times as people write them |
 //! | `report`, `rows` | what people are told, and what tools are |
 //!
@@ -16,7 +18,9 @@
 mod args;
 mod commands;
 mod input;
+mod manifest;
 mod plan;
+mod platform;
 mod report;
 mod rows;
 mod units;

@@ -1,10 +1,12 @@
 //! From arguments to what they mean: settings of engines, and which cache.
 
 use crate::args::{self, Code, Run, Trust, Tuning, Verify};
+use crate::{input, platform};
 use precompile::cache::{DirOptions, Layers, LayersBuilder, Mode, Policy, SigningKey, TrustedKeys};
-use precompile::{Arch, Bounds, Config, CpuLevel, Engine, Features, OptLevel, Target};
+use precompile::{Arch, Bounds, Config, CpuLevel, Engine, Features, OptLevel, Settings, Target};
 use std::ffi::OsString;
 use std::fmt;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,6 +29,12 @@ pub(crate) struct Variant {
 }
 
 impl Variant {
+    /// The one that `config` stands for, which names its target and level.
+    fn new(config: Config) -> Result<Variant, Usage> {
+        let engine = Engine::new(&config).map_err(|error| Usage(format!("{error:#}")))?;
+        Ok(Variant { target: engine.target(), cpu: engine.cpu(), config })
+    }
+
     /// Whether the code is for one kind of processor only.
     pub(crate) fn is_native(&self) -> bool {
         matches!(self.cpu, CpuLevel::Native(..))
@@ -42,26 +50,51 @@ impl Variant {
 
 /// All ways that `code` asks for: each target with each of the CPU levels that belong to it.
 pub(crate) fn variants(code: &Code) -> Result<Vec<Variant>, Usage> {
-    let targets =
-        match &code.target[..] {
-            [] => vec![Target::host().ok_or_else(|| {
-                Usage("there is no code for this host: name a --target".to_string())
-            })?],
-            names => names
-                .iter()
-                .map(|name| name.parse::<Target>().map_err(|error| Usage(error.to_string())))
-                .collect::<Result<_, _>>()?,
-        };
+    if !code.engine_settings.is_empty() {
+        return code.engine_settings.iter().map(|path| from_file(path)).collect();
+    }
+    let named = places(code)?;
+    let targets: Vec<Target> = named.iter().map(|(target, _)| *target).collect();
     let mut all: Vec<Variant> = Vec::new();
-    for target in &targets {
-        for cpu in levels(code, target.arch(), &targets)? {
+    for (target, level) in named {
+        let levels = levels(code, target.arch(), &targets)?;
+        for cpu in level.map_or(levels, |level| vec![level]) {
             // The same target twice, or by two names, is one.
-            if !all.iter().any(|known| known.target == *target && known.cpu == cpu) {
-                all.push(Variant { target: *target, cpu, config: config(code, *target, cpu)? });
+            if !all.iter().any(|known| known.target == target && known.cpu == cpu) {
+                all.push(Variant { target, cpu, config: config(code, target, cpu)? });
             }
         }
     }
     Ok(all)
+}
+
+/// The targets that are named, each with its level if the platform has one; or else this host.
+fn places(code: &Code) -> Result<Vec<(Target, Option<CpuLevel>)>, Usage> {
+    let target = |name: &String| match name.parse::<Target>() {
+        Ok(target) => Ok((target, None)),
+        Err(error) => Err(Usage(error.to_string())),
+    };
+    let platform = |name: &String| platform::parse(name).map_err(Usage);
+    let named = code.target.iter().map(target).chain(code.platform.iter().map(platform));
+    let named = named.collect::<Result<Vec<_>, _>>()?;
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let host = Target::host();
+    let message = "there is no code for this host: name a --target";
+    Ok(vec![(host.ok_or_else(|| Usage(message.to_string()))?, None)])
+}
+
+/// The variant that a file with an engine's settings asks for.
+fn from_file(path: &Path) -> Result<Variant, Usage> {
+    let text = fs::read_to_string(path).map_err(|error| input::explain(&error));
+    let config = text.and_then(|text| {
+        let settings = text.parse::<Settings>();
+        let config = settings.and_then(|settings| Config::from_settings(&settings));
+        config.map_err(|error| format!("{error:#}"))
+    });
+    let config = config.map_err(|problem| Usage(format!("{}: {problem}", path.display())))?;
+    Variant::new(config)
 }
 
 /// The CPU levels for an instruction set: those that are asked for, or else the portable one. The
@@ -88,7 +121,8 @@ fn levels(code: &Code, arch: Arch, targets: &[Target]) -> Result<Vec<CpuLevel>, 
 /// The engines of an app that has these settings: on this host, one that takes the best level that
 /// there is an entry for; or else one for each level and target that are named.
 pub(crate) fn engines(code: &Code, layers: &LayersBuilder) -> Result<Vec<Engine>, Usage> {
-    if code.target.is_empty() && code.cpu.is_empty() {
+    let is_named = [&code.target, &code.platform, &code.cpu].iter().any(|list| !list.is_empty());
+    if !is_named && code.engine_settings.is_empty() {
         let mut config = settings(code)?;
         config.cache(layers.clone());
         let engine = Engine::new(&config).map_err(|error| Usage(format!("{error:#}")))?;

@@ -3,8 +3,8 @@
 use crate::commands::modules::Job;
 use crate::commands::{CACHE, FAILED, FINE, MISS};
 use crate::report::{self, Printer, SCHEMA_VERSION};
-use precompile::cache::{from_hex, to_hex};
-use precompile::{ErrorKind, Miss, ModuleError, Outcome, Report, Result};
+use precompile::cache::{self, Key, Lookup, from_hex, to_hex};
+use precompile::{ErrorKind, Miss, ModuleError, Outcome, Report, Result, Settings};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -102,6 +102,47 @@ impl Row {
 }
 
 impl Row {
+    /// Of an entry that a manifest lists.
+    pub(crate) fn listed(
+        name: &str,
+        key: &Key,
+        settings: &Settings,
+        found: std::result::Result<Lookup, Miss>,
+    ) -> Row {
+        let mut row = Row {
+            path: name.to_string(),
+            digest: Some(to_hex(key.group())),
+            id: Some(to_hex(key.id())),
+            target: settings.get("target").map(String::from),
+            cpu: settings.get("cpu").map(String::from),
+            outcome: "hit",
+            ..Row::default()
+        };
+        match found.map(|lookup| lookup.outcome) {
+            Ok(cache::Outcome::Hit { layer, content }) => {
+                row.layer = Some(layer.to_string());
+                row.entry = content.origin().map(|path| path.display().to_string());
+                row.artifact_bytes = Some(content.len());
+            }
+            Ok(_) => row.outcome = "missing",
+            Err(miss) => {
+                row.outcome = "missing";
+                row.miss = Some(MissRow::from(&miss));
+            }
+        }
+        row
+    }
+
+    /// Of a module that a manifest does not list.
+    pub(crate) fn unlisted(path: &str, digest: &[u8; 32]) -> Row {
+        Row {
+            path: path.to_string(),
+            digest: Some(to_hex(digest)),
+            outcome: "missing",
+            ..Row::default()
+        }
+    }
+
     /// Of a file that could not even be read.
     pub(crate) fn unreadable(path: &str, problem: &str) -> Row {
         let error = ErrorRow { kind: "input", message: problem.to_string(), offset: None };

@@ -6,6 +6,7 @@ mod damage;
 mod explain;
 mod inputs;
 mod look_after;
+mod manifest;
 mod out;
 mod programs;
 mod run;

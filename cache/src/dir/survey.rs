@@ -94,6 +94,15 @@ impl DirCache {
         Ok(())
     }
 
+    /// What is under the name of `key`; `None` when there is nothing. Looking is not using.
+    ///
+    /// # Errors
+    /// When the folder of its group cannot be looked into.
+    pub fn item(&self, key: &Key, depth: Depth) -> Result<Option<Item>> {
+        let folder = self.open_group(key.group())?;
+        Ok(folder.and_then(|folder| self.look(folder.as_fd(), key, depth)))
+    }
+
     /// The groups that there are folders of by their names, in order, and what else is there.
     pub(super) fn groups(&self) -> Result<(Vec<[u8; 32]>, Vec<PathBuf>)> {
         let names = self

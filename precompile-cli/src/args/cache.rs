@@ -80,6 +80,9 @@ pub(crate) struct Prune {
     /// How long an entry may go unused: a number with s, m, h, d or w behind it
     #[arg(long, value_name = "TIME", value_parser = units::parse_age)]
     pub(crate) max_age: Option<Duration>,
+    /// Keep the entries of a list that warming has written; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keep_manifest: Vec<PathBuf>,
     /// Remove what other, not newer, versions of precompile have compiled
     #[arg(long)]
     pub(crate) old_versions: bool,

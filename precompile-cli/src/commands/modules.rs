@@ -5,7 +5,7 @@ use crate::plan::Variant;
 use crate::report::{self, Printer};
 use crate::rows::{Document, Row};
 use precompile::cache::to_hex;
-use precompile::{Engine, ErrorKind, Outcome, Report, Result};
+use precompile::{Config, Engine, ErrorKind, Outcome, Report, Result};
 use std::path::Path;
 
 /// One way to compile, with an engine that does.
@@ -22,7 +22,7 @@ pub(crate) fn each(
     inputs: &[Input],
     jobs: &[Job],
     printer: &mut Printer,
-    mut act: impl FnMut(&Job, &[u8]) -> Result<Report>,
+    mut act: impl FnMut(&Input, &Job, &[u8]) -> Result<Report>,
 ) -> Document {
     let mut document = Document::new(command, cache, inputs.len());
     printer.progress(inputs.len() as u64);
@@ -32,7 +32,7 @@ pub(crate) fn each(
         match input.read() {
             Ok(bytes) => {
                 for job in jobs {
-                    let done = act(job, &bytes);
+                    let done = act(input, job, &bytes);
                     let is_bad = done.as_ref().is_err_and(|error| is_verdict(error.kind()));
                     document.note(Row::new(&path, job, &done));
                     tell(command, printer, input, job, &done);
@@ -52,6 +52,13 @@ pub(crate) fn each(
     printer.finish();
     document.stop();
     document
+}
+
+/// The digest that the entries of a module are under, whichever settings they are of.
+pub(crate) fn digest(bytes: &[u8]) -> std::result::Result<[u8; 32], String> {
+    let engine = Engine::new(&Config::new()).map_err(|error| format!("{error:#}"))?;
+    let report = engine.check(bytes).map_err(|error| format!("{error:#}"))?;
+    report.digest.ok_or_else(|| "it has no digest".to_string())
 }
 
 /// Whether it is the module's fault, in whichever variant.

@@ -1,17 +1,21 @@
 //! Warming a cache, or filling the folder of an image.
 
 use super::modules::{self, Job};
-use super::{CACHE, USAGE, written};
+use super::{CACHE, FAILED, FINE, USAGE, written};
 use crate::args::{Format, Warm};
+use crate::input::Input;
+use crate::manifest::{Entry, Manifest};
 use crate::plan::{self, Usage};
 use crate::report::{self, Printer};
 use crate::{input, plan::Variant};
 use precompile::cache::{
-    Cache, DirCache, DirOptions, Key, Layers, LayersBuilder, Policy, SigningKey,
+    Cache, Depth, DirCache, DirOptions, ItemState, Key, Layers, LayersBuilder, Policy, SigningKey,
+    to_hex,
 };
 use precompile::{Outcome, Report};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where entries go.
 struct Place {
@@ -81,7 +85,8 @@ pub(crate) fn warm(args: &Warm) -> u8 {
     let inputs = input::expand(&args.inputs);
     let command = if args.dry_run { "dry-run" } else { "warm" };
     let path = place.path.as_deref();
-    let document = modules::each(command, path, &inputs, &jobs, &mut printer, |job, bytes| {
+    let mut list = List::new(args, path);
+    let act = |input: &Input, job: &Job, bytes: &[u8]| {
         if args.dry_run {
             return job.engine.check(bytes);
         }
@@ -92,9 +97,23 @@ pub(crate) fn warm(args: &Warm) -> u8 {
         if let Some(sign) = &place.sign {
             sign.entry(&mut report);
         }
+        list.note(input, job, &report);
         Ok(report)
-    });
+    };
+    let document = modules::each(command, path, &inputs, &jobs, &mut printer, act);
     document.finish(&printer);
+    let mut code = document.code();
+    if let Some(manifest) = &args.manifest {
+        // One that lacks something would let it be missed later.
+        let written = match code {
+            FINE => list.write(manifest),
+            _ => Err("the manifest is not written, since something failed".to_string()),
+        };
+        if let Err(problem) = written {
+            printer.error(manifest, problem);
+            code = code.max(FAILED);
+        }
+    }
     if let (Some(out), false) = (&args.out, args.dry_run) {
         let others = document.others(out);
         if others > 0 {
@@ -106,8 +125,52 @@ pub(crate) fn warm(args: &Warm) -> u8 {
         }
     }
     match args.format {
-        Format::Json => written(report::json(&document), document.code()),
-        Format::Text => document.code(),
+        Format::Json => written(report::json(&document), code),
+        Format::Text => code,
+    }
+}
+
+/// The list that is being written, if it was asked for.
+struct List {
+    manifest: Manifest,
+    problem: Option<String>,
+    dir: Option<DirCache>,
+    has_times: bool,
+}
+
+impl List {
+    fn new(args: &Warm, path: Option<&Path>) -> List {
+        let dir = path.filter(|_| args.manifest.is_some());
+        let dir = dir.and_then(|path| DirCache::open_read_only(path).ok());
+        // What goes into an image is the same whoever makes it, and so is the list of it.
+        let has_times = args.out.is_none();
+        List { manifest: Manifest::new(), problem: None, dir, has_times }
+    }
+
+    fn note(&mut self, input: &Input, job: &Job, report: &Report) {
+        let (Some(digest), Some(id)) = (report.digest, report.id) else { return };
+        let item = self.dir.as_ref().map(|dir| dir.item(&Key::new(digest, id), Depth::Trailer));
+        let sha256 = match item {
+            Some(Ok(Some(item))) => match item.state {
+                ItemState::Sound { content_digest, .. } => Some(to_hex(&content_digest)),
+                _ => None,
+            },
+            _ => None,
+        };
+        let is_new = matches!(report.outcome, Outcome::Compiled { .. });
+        let times = [report.decode, report.compile, report.write].iter().sum::<Duration>();
+        let times = (self.has_times && is_new).then_some(times.as_millis() as u64);
+        let settings = job.engine.settings();
+        let entry = Entry::new(to_hex(&id), &settings, report.artifact_len, sha256, times);
+        let added = self.manifest.add(&input.name, to_hex(&digest), report.module_len, entry);
+        self.problem = self.problem.take().or(added.err());
+    }
+
+    fn write(self, path: &Path) -> std::result::Result<(), String> {
+        match self.problem {
+            Some(problem) => Err(problem),
+            None => self.manifest.write(path),
+        }
     }
 }
 

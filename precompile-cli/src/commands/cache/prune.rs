@@ -4,6 +4,7 @@ use super::{open, open_to_change, shown};
 use crate::args::Format;
 use crate::args::cache::{Clean, Prune, Where};
 use crate::commands::{CACHE, FINE, written};
+use crate::manifest::Manifest;
 use crate::report::{self, Printer, SCHEMA_VERSION, size};
 use crate::units::{ago, timestamp};
 use precompile::Settings;
@@ -19,6 +20,9 @@ pub(super) fn prune(args: &Prune) -> Result<u8, String> {
     }
     if let Some(age) = args.max_age {
         budget = budget.max_age(age);
+    }
+    for path in &args.keep_manifest {
+        budget = budget.pin(Manifest::read(path)?.keys()?);
     }
     if args.old_versions {
         let is_old =

@@ -4,6 +4,7 @@ use super::list::{row, state};
 use super::{open, shown};
 use crate::args::Format;
 use crate::args::cache::Verify;
+use crate::commands::modules::digest;
 use crate::commands::{FAILED, FINE, written};
 use crate::input;
 use crate::report::{self, Printer, SCHEMA_VERSION, size};
@@ -157,13 +158,6 @@ fn rebuild(
             Err(error) => note(id, "failed", Some(format!("{error:#}"))),
         }
     }
-}
-
-/// The digest that the entries of a module are under.
-fn digest(bytes: &[u8]) -> Result<[u8; 32], String> {
-    let engine = Engine::new(&Config::new()).map_err(|error| format!("{error:#}"))?;
-    let report = engine.check(bytes).map_err(|error| format!("{error:#}"))?;
-    report.digest.ok_or_else(|| "it has no digest".to_string())
 }
 
 fn compile(bytes: &[u8], settings: &Settings, jobs: usize) -> precompile::Result<Vec<u8>> {
