@@ -63,13 +63,16 @@ entries() {
             said=$("$PRECOMPILE_BIN" run --require-hit --cache-dir "$scratch/$level" $hello 2>&1) ||
                 code=$?
             if [ $ends = no ]; then
-                [ $code = 0 ] && grep -q '^hello' <<<"$said"
+                [ $code = 0 ]
+                grep -q '^hello' <<<"$said"
             else
-                [ $code = 124 ] && grep -q "this processor lacks .*${news[i]}" <<<"$said"
+                [ $code = 124 ]
+                grep -q "this processor lacks .*${news[i]}" <<<"$said"
                 code=0
                 said=$("$PRECOMPILE_BIN" run --cpu $level --cache-dir "$scratch/$level" $hello 2>&1) ||
                     code=$?
-                [ $code = 125 ] && grep -q "which needs .*${news[i]}.*: this processor" <<<"$said"
+                [ $code = 125 ]
+                grep -q "which needs .*${news[i]}.*: this processor" <<<"$said"
                 echo "$model: $level is refused: ${said##*: the engine}"
             fi
             [ $level != $best ] || ends=yes
