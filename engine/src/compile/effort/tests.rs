@@ -98,6 +98,7 @@ fn compile(module: &[u8]) -> Result<(Effort, Duration)> {
         bounds: Bounds::Guard,
         opt_level: OptLevel::Speed,
         nan_canonicalization: false,
+        relaxed_simd_deterministic: true,
         fuel: false,
         epoch_interruption: false,
     };
