@@ -25,7 +25,7 @@
 //! | `spectest` | the host's modules |
 //!
 //! Texts of `assert_invalid` and `assert_malformed` are not compared: a module is refused for one
-//! reason out of several that it may have. Exceptions, suspensions and components are not supported
+//! reason out of several that it may have. Suspensions and components are not supported
 //! yet: directives with them fail and say so.
 //!
 //! A `thread` is one of the host's, with a store of its own, in which it has the shared memories

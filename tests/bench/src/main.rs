@@ -10,11 +10,15 @@
 //!
 //! `… -- roots` passes ten million values of the host to wasm and back, and fails unless resident
 //! memory stays as it is and every value was dropped.
+//!
+//! `… -- throw` throws millions of exceptions through few and many frames, and fails unless
+//! resident memory stays as it is.
 
 mod generate;
 mod load;
 mod meter;
 mod roots;
+mod throw;
 
 use std::process::ExitCode;
 
@@ -23,8 +27,9 @@ fn main() -> ExitCode {
         Some("load") => load::run(),
         Some("meter") => meter::run(),
         Some("roots") => roots::run(),
+        Some("throw") => throw::run(),
         _ => {
-            eprintln!("usage: bench load|meter|roots");
+            eprintln!("usage: bench load|meter|roots|throw");
             ExitCode::from(2)
         }
     }

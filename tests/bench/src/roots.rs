@@ -30,7 +30,7 @@ impl Drop for Value {
 }
 
 /// Resident memory of this process.
-fn resident_kib() -> u64 {
+pub(crate) fn resident_kib() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
     pages.unwrap_or(0) * 4
