@@ -521,3 +521,20 @@ fn class_13_collections_between_operators() {
         assert_eq!(drops.take(), []);
     }
 }
+
+/// Code generation keeps a set of references for each block and call: too many are refused at
+/// once, and what is well below that compiles.
+#[test]
+fn too_many_references_for_too_many_calls_are_refused() {
+    let text = |operands: usize, calls: usize| {
+        let push = "(table.get 0 (i32.const 0))".repeat(operands);
+        let calls = "(if (local.get 0) (then (call $gc)))".repeat(calls);
+        let drop = "(drop (call $same))".repeat(operands);
+        format!("(module {IMPORTS} (table 1 externref) (func (param i32) {push} {calls} {drop}))")
+    };
+    let engine = Engine::default();
+    Module::new(&engine, text(100, 100)).unwrap();
+    let error = Module::new(&engine, text(5000, 5000)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert!(format!("{error:#}").contains("too many references"), "{error:#}");
+}
