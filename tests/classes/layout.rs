@@ -24,7 +24,7 @@ fn value(number: usize) -> (ValType, Val, String) {
     }
 }
 
-fn bits(val: Val) -> u128 {
+pub(crate) fn bits(val: Val) -> u128 {
     match val {
         Val::I32(x) => (x as u32).into(),
         Val::I64(x) => (x as u64).into(),
@@ -35,16 +35,22 @@ fn bits(val: Val) -> u128 {
     }
 }
 
-fn engines() -> Vec<Engine> {
+/// Engines for each level of processors that the host has.
+pub(crate) fn engines_with(change: impl Fn(&mut Config)) -> Vec<Engine> {
     let host = CpuFeatures::detect();
     let arch = if cfg!(target_arch = "x86_64") { Arch::X86_64 } else { Arch::Aarch64 };
     let levels = CpuLevel::named(arch).iter().filter(|level| host.contains(level.features()));
     let engine = |level: &CpuLevel| {
         let mut config = Config::new();
         config.cpu(*level);
+        change(&mut config);
         Engine::new(&config).unwrap()
     };
     levels.map(engine).collect()
+}
+
+fn engines() -> Vec<Engine> {
+    engines_with(|_| {})
 }
 
 /// Globals of all types, in a context with everything else in it, at each number of neighbours, so

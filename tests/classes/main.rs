@@ -9,7 +9,7 @@
 //! | --- | --- | --- |
 //! | 01 | addresses lowered to instructions that reach outside | `api/memories`, `api/memory64`, fuzz `addresses` |
 //! | 02 | loads sunk into operators that load more | fuzz `oracles` |
-//! | 03 | vectors and constants compiled wrongly | spec suite at each level, fuzz `constants` |
+//! | 03 | vectors and constants compiled wrongly | `numbers` here, spec suite at each level, fuzz `constants` |
 //! | 04 | optimisations that mistake what aliases | fuzz `optlevels` |
 //! | 05 | stacks that end, of wasm and of the host | `api/stack`, `api/main_thread`, `compile/translate/tests` |
 //! | 06 | signals that are not wasm's | `api/signals`, `runtime/vm/tests` |
@@ -25,6 +25,7 @@
 
 mod bulk;
 mod layout;
+mod numbers;
 mod stale;
 
 use precompile::{Bounds, Config, Engine, OptLevel};

@@ -10,8 +10,8 @@
 #
 # runs it again. What is worth keeping stays in target/fuzz/corpus/TARGET between runs.
 #
-# Coverage is a pass of LLVM that any rustc runs when it is told to by `-C`: no nightly compiler and
-# no sanitizer. libFuzzer must not take the signals that traps are made of, so its handlers for
+# Coverage of edges, in the code generator as well, is a pass of LLVM that any rustc runs when it is
+# told to by `-C`: no nightly compiler and no sanitizer. libFuzzer must not take the signals that traps are made of, so its handlers for
 # these are off; a signal that is not wasm's ends the process, and is a finding all the same.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -23,12 +23,12 @@ fi
 seconds=$1
 shift
 all=(differential optlevels addresses constants artifact compile)
-targets=("${@:-${all[@]}}")
+targets=("$@")
 if [ $# -eq 0 ]; then targets=("${all[@]}"); fi
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 flags="--cfg fuzzing -Cpasses=sancov-module"
-for option in level=4 inline-8bit-counters pc-table trace-compares; do
+for option in level=3 inline-8bit-counters pc-table; do
     flags="$flags -Cllvm-args=-sanitizer-coverage-$option"
 done
 out=target/fuzz
@@ -36,7 +36,9 @@ out=target/fuzz
 RUSTFLAGS="$flags" cargo build --locked --profile fuzz -p fuzz-targets --bins \
     --target "$host" --target-dir "$out/build"
 mkdir -p "$out/bin"
-cp "$out/build/$host/fuzz"/fuzz-* "$out/bin/" 2>/dev/null || true
+for target in "${all[@]}"; do
+    cp "$out/build/$host/fuzz/fuzz-$target" "$out/bin/"
+done
 
 failed=0
 for target in "${targets[@]}"; do
@@ -48,7 +50,9 @@ for target in "${targets[@]}"; do
     esac
     status=0
     # Leaks are for a sanitizer; memory is for the engine's limits.
-    RUST_BACKTRACE=0 "$out/bin/fuzz-$target" "$corpus" tests/fuzz/seeds/"$target" \
+    seeds=tests/fuzz/seeds/$target
+    if ! [ -d "$seeds" ]; then seeds=; fi
+    RUST_BACKTRACE=0 "$out/bin/fuzz-$target" "$corpus" $seeds \
         -max_total_time="$seconds" -max_len="$length" -len_control=0 \
         -timeout=60 -rss_limit_mb=4096 -artifact_prefix="$findings/" -print_final_stats=1 \
         -handle_segv=0 -handle_bus=0 -handle_ill=0 -handle_fpe=0 \
