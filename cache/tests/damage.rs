@@ -217,3 +217,30 @@ fn what_is_missing_is_absent() {
     let error = cache.add(&fixture.key, &Content::from_bytes(CONTENT), b"").unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Io { .. }), "{error}");
 }
+
+/// A process that was killed while it held a lock leaves the file behind.
+#[test]
+fn locks_of_the_dead_are_swept_and_those_of_the_living_stay() {
+    use std::time::{Duration, SystemTime};
+    let fixture = Fixture::new();
+    let cache = DirCache::open(fixture.folder.path()).unwrap();
+    let held = cache.lock(&fixture.key, Duration::ZERO).unwrap().unwrap();
+    let locks = fixture.folder.path().join(".locks");
+    let name = |digit: &str| locks.join(digit.repeat(64));
+    for (digit, hours) in [("a", 2), ("b", 0)] {
+        fs::write(name(digit), "").unwrap();
+        let file = fs::File::options().write(true).open(name(digit)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();
+    }
+    let own = locks.join("02".repeat(32));
+    let file = fs::File::options().write(true).open(&own).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    fs::write(locks.join("budget-of-somebody"), "").unwrap();
+    DirCache::open(fixture.folder.path()).unwrap();
+    assert!(!name("a").exists(), "nobody holds it, and it is old");
+    assert!(name("b").exists(), "it was just made");
+    assert!(own.exists(), "it is held");
+    drop(held);
+    assert!(!own.exists());
+    assert_eq!(fs::read_dir(&locks).unwrap().count(), 2);
+}

@@ -44,6 +44,14 @@ pub(crate) fn compile(
     })
 }
 
+/// Validates `module`.
+///
+/// # Errors
+/// If it is not valid.
+pub(crate) fn validate(engine: &Engine, module: &[u8]) -> Result<()> {
+    precompile::validate(engine, module)
+}
+
 impl Compiled {
     /// For a cache.
     ///

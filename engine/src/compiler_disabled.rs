@@ -25,6 +25,15 @@ pub(crate) fn compile(_: &Engine, _: &[u8], _: ModuleDigest, _: &mut Report) -> 
     ))
 }
 
+/// Validates nothing.
+///
+/// # Errors
+/// Always.
+pub(crate) fn validate(_: &Engine, _: &[u8]) -> Result<()> {
+    let message = "this build has no compiler, which is what validates: build with `compile`";
+    Err(Error::with_kind(ErrorKind::Config, message))
+}
+
 impl Compiled {
     #[cfg(feature = "cache")]
     pub(crate) fn content(&self) -> Result<precompile_cache::Content> {

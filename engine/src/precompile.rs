@@ -45,3 +45,11 @@ pub(crate) fn compile(
     out.flush().map_err(|error| Error::wrap(ErrorKind::Io, error))?;
     Ok(summary)
 }
+
+/// Validates `module` for the proposals of `engine`.
+///
+/// # Errors
+/// If it is not valid.
+pub(crate) fn validate(engine: &Engine, module: &[u8]) -> Result<()> {
+    compile::validate(module, engine.compile_fingerprint().features)
+}

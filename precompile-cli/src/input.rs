@@ -5,8 +5,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
-/// A module has 32-bit sizes all over: nothing longer can be one.
-const LIMIT: u64 = u32::MAX as u64;
+/// The longest file that is read: 1 GiB, as much as the web's engines take. Longer ones are refused
+/// before a byte of them is read.
+const LIMIT: u64 = 1 << 30;
 
 /// Something that was to be compiled, or why it cannot.
 #[derive(Debug)]
@@ -138,7 +139,7 @@ fn read_limited(reader: impl Read, len: usize) -> Result<Vec<u8>, String> {
 }
 
 fn too_long() -> String {
-    "it is longer than 4 GiB, which no module is".to_string()
+    "it is longer than 1 GiB, the most that a module may have".to_string()
 }
 
 /// Whether `path` is the name of a command, and there is no file of that name.

@@ -227,9 +227,20 @@ fn set(name: &str) -> Option<Features> {
     })
 }
 
+/// Whoever misspells a mode means another one than the default.
+pub(crate) fn known_mode() -> Result<(), Usage> {
+    let text = std::env::var_os("PRECOMPILE_CACHE_MODE").unwrap_or_default();
+    if text.is_empty() {
+        return Ok(());
+    }
+    let mode = text.to_string_lossy().parse::<Mode>().map(drop);
+    mode.map_err(|error| Usage(format!("PRECOMPILE_CACHE_MODE: {error}")))
+}
+
 /// The layers of an engine that runs here: those of the environment, with another read-write
 /// directory if one is named.
 pub(crate) fn layers(cache_dir: Option<&Path>, trust: &Trust) -> Result<LayersBuilder, Usage> {
+    known_mode()?;
     let named = cache_dir.map(|path| OsString::from(path.as_os_str()));
     let mut layers = LayersBuilder::from_variables(|name| match &named {
         Some(path) if name == "PRECOMPILE_CACHE_DIR" => Some(path.clone()),

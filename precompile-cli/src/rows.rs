@@ -256,7 +256,10 @@ impl Document {
             _ => &mut summary.failed,
         } += 1;
         summary.add_failures += usize::from(row.add_failure.is_some());
-        summary.artifact_bytes += row.artifact_bytes.unwrap_or(0);
+        // What is not kept takes no room.
+        if row.add_failure.is_none() {
+            summary.artifact_bytes += row.artifact_bytes.unwrap_or(0);
+        }
         self.modules.push(row);
     }
 

@@ -453,7 +453,8 @@ fn class_09_memories_as_large_as_can_be() {
             let text = format!("(module (memory i64 {pages}))");
             let Ok(module) = Module::new(&engine, &text) else { continue };
             let error = Instance::new(&mut store, &module, &[]).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Limit, "{name}, {pages}: {error:#}");
+            let told = matches!(error.kind(), ErrorKind::Limit | ErrorKind::Io);
+            assert!(told, "{name}, {pages}: {error:#}");
         }
         let text = r#"(module (memory i64 0)
             (func (export "grow") (param i64) (result i64) (memory.grow (local.get 0))))"#;

@@ -1,6 +1,6 @@
 //! Would everything hit?
 
-use crate::support::{World, fixtures, program, tree};
+use crate::support::{World, finish, fixtures, program, tree};
 
 #[test]
 fn before_and_after() {
@@ -32,4 +32,40 @@ fn inputs_that_fail_are_no_misses() {
     let random = fixtures("bad/random.wasm");
     world.run(&["check", "--cache-dir", &cache, random.to_str().unwrap()]).expect(1, &["Invalid"]);
     world.run(&["check", "--cache-dir", &cache, "missing"]).expect(1, &["no such file"]);
+}
+
+#[test]
+fn what_nobody_has_looked_at_is_validated() {
+    let world = World::new();
+    let cache = world.arg("cache");
+    // A body that returns nothing where an i32 is due.
+    let body = b"\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7f\x03\x02\x01\0\x0a\x04\x01\x02\0\x0b";
+    let file = world.write("body.wasm", body);
+    let file = file.to_str().unwrap();
+    world.run(&["check", "--cache-dir", &cache, file]).expect(1, &["Invalid", "body.wasm", "i32"]);
+    world.run(&["--dry-run", "--cache-dir", &cache, file]).expect(1, &["Invalid", "body.wasm"]);
+    let ended = world.run(&["run", "--require-hit", "--cache-dir", &cache, file]);
+    ended.expect(124, &["tells whether the module is valid", "without --require-hit"]);
+    let mut command = world.command();
+    command.env("PRECOMPILE_CACHE_MODE", "require-hit").args(["run", file]);
+    finish(&mut command, b"").expect(124, &["unset PRECOMPILE_CACHE_MODE"]);
+    let text = world.write("text.wat", "(module (func (result i32)))");
+    let text = text.to_str().unwrap();
+    let ended = world.run(&["--cache-dir", &cache, text]);
+    ended.expect(1, &["Invalid", "text.wat"]);
+    let text = world.write("broken.wat", "(module (fnc))");
+    let ended = world.run(&["--cache-dir", &cache, text.to_str().unwrap()]);
+    ended.expect(1, &["broken.wat:1:10"]);
+}
+
+#[test]
+fn a_mode_that_is_misspelled_is_an_error() {
+    let world = World::new();
+    let hello = program("hello");
+    let hello = hello.to_str().unwrap();
+    for (arguments, code) in [(&[hello][..], 2), (&["check", hello], 2), (&["run", hello], 125)] {
+        let mut command = world.command();
+        command.env("PRECOMPILE_CACHE_MODE", "require_hit").args(arguments);
+        finish(&mut command, b"").expect(code, &["PRECOMPILE_CACHE_MODE", "require-hit or off"]);
+    }
 }

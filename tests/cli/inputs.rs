@@ -105,8 +105,8 @@ fn files_longer_than_a_module_are_not_read() {
     fs::File::options().write(true).open(&path).unwrap().set_len(5 << 30).unwrap();
     let path = path.to_str().unwrap();
     let cache = world.arg("cache");
-    world.run(&["--cache-dir", &cache, path]).expect(1, &["longer than 4 GiB"]);
-    world.run(&["run", "--cache-dir", &cache, path]).expect(125, &["longer than 4 GiB"]);
+    world.run(&["--cache-dir", &cache, path]).expect(1, &["longer than 1 GiB"]);
+    world.run(&["run", "--cache-dir", &cache, path]).expect(125, &["longer than 1 GiB"]);
 }
 
 #[test]

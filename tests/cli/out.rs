@@ -59,3 +59,17 @@ fn a_folder_that_others_write_to_is_filled_all_the_same() {
     let file = world.arg("file");
     world.run(&["--out", &file, hello.to_str().unwrap()]).expect(3, &["is not a directory"]);
 }
+
+#[test]
+fn a_folder_that_is_not_for_everybody_is_told() {
+    let world = World::new();
+    let hello = program("hello");
+    for (mode, text) in [(0o777, "others can write there"), (0o700, "not everybody can read there")]
+    {
+        let out = world.path(&format!("out{mode:o}"));
+        fs::create_dir(&out).unwrap();
+        set_mode(&out, mode);
+        let ended = world.run(&["--out", out.to_str().unwrap(), hello.to_str().unwrap()]);
+        ended.expect(0, &["1 compiled", "warning: ", text, "0755"]);
+    }
+}

@@ -80,6 +80,7 @@ impl DirOptions {
             cache.write_tags();
         }
         cache.sweep();
+        cache.sweep_locks();
         if let Some(memo) = cache.own_memo() {
             cache.remember_in(memo);
         }

@@ -79,6 +79,27 @@ pub(crate) fn compile(
         .map_err(|error| proposals::explain(module, features, error))
 }
 
+/// Validates `module`, bodies included, and compiles nothing.
+///
+/// # Errors
+/// `Invalid`, `Unsupported` or `Limit`, as for [`compile`]; what only compiling finds is not found.
+pub(crate) fn validate(module: &[u8], features: Features) -> Result<()> {
+    let bodies = || -> Result<()> {
+        let decoded = decode::decode(module, features)?;
+        let mut allocations = wasmparser::FuncValidatorAllocations::default();
+        for index in 0..decoded.info.bodies.len() as u32 {
+            let missing = || Error::with_kind(ErrorKind::Bug, "a function has no body");
+            let body = decoded.body(DefinedFuncIndex::new(index));
+            let (body, validate) = body.ok_or_else(missing)?;
+            let mut validator = validate.into_validator(allocations);
+            validator.validate(&body).map_err(|error| decode::invalid(&error))?;
+            allocations = validator.into_allocations();
+        }
+        Ok(())
+    };
+    bodies().map_err(|error| proposals::explain(module, features, error))
+}
+
 fn compile_bodies(
     module: &[u8],
     digest: ModuleDigest,

@@ -32,7 +32,11 @@ pub(crate) fn each(
         match input.read() {
             Ok(bytes) => {
                 for job in jobs {
-                    let done = act(input, job, &bytes);
+                    let done = act(input, job, &bytes).and_then(|report| match &report.outcome {
+                        // Nothing was compiled, so nobody has looked at the module yet.
+                        Outcome::Missed { .. } => job.engine.validate(&bytes).map(|()| report),
+                        _ => Ok(report),
+                    });
                     let is_bad = done.as_ref().is_err_and(|error| is_verdict(error.kind()));
                     document.note(Row::new(&path, job, &done));
                     tell(command, printer, input, job, &done);
@@ -99,7 +103,9 @@ fn tell(command: &str, printer: &Printer, input: &Input, job: &Job, done: &Resul
             }
         }
         Err(error) if is_verdict(error.kind()) => {
-            printer.failure("Invalid", format!("{path} {}", cut(&format!("{error:#}"))));
+            // Errors about text have a place in it, but no name of the file.
+            let message = format!("{error:#}").replace("<anon>", &path.to_string());
+            printer.failure("Invalid", format!("{path} {}", cut(&message)));
         }
         Err(error) => printer.error(&input.path, format_args!("{error:#}")),
     }

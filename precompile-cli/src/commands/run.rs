@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Run) -> ExitCode {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         return exit.process_exit_code();
     }
-    report::error(Some(file), explain(&error, file));
+    report::error(Some(file), explain(&error, file, args.require_hit));
     ExitCode::from(match error.kind() {
         ErrorKind::Trap | ErrorKind::Exception => TRAP,
         ErrorKind::Miss => MISS,
@@ -40,13 +40,20 @@ pub(crate) fn run(args: &Run) -> ExitCode {
 }
 
 /// The chain of messages without what is said anyway, and behind it where wasm was.
-fn explain(error: &Error, file: &Path) -> String {
+fn explain(error: &Error, file: &Path, require_hit: bool) -> String {
     let trace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
     let prefix = format!("cannot load {}", file.display());
     let chain = error.chain().filter(|text| trace.as_ref() != Some(text) && *text != prefix);
     let mut text = chain.collect::<Vec<_>>().join(": ");
     text += match error.kind() {
-        ErrorKind::Miss => "; warm the cache with `precompile FILE`, or run without --require-hit",
+        ErrorKind::Miss if require_hit => {
+            "; warm the cache with `precompile FILE`, which also tells whether the module is valid, \
+             or run without --require-hit"
+        }
+        ErrorKind::Miss => {
+            "; warm the cache with `precompile FILE`, which also tells whether the module is valid, \
+             or unset PRECOMPILE_CACHE_MODE, which is require-hit"
+        }
         ErrorKind::Link => "; only functions of wasi_snapshot_preview1 are there to be imported",
         _ => "",
     };

@@ -82,6 +82,9 @@ pub(crate) fn warm(args: &Warm) -> u8 {
             printer.warning(problem);
         }
     }
+    if let (Some(out), false) = (&args.out, args.dry_run) {
+        tell_mode(out, &printer);
+    }
     let inputs = input::expand(&args.inputs);
     let command = if args.dry_run { "dry-run" } else { "warm" };
     let path = place.path.as_deref();
@@ -174,6 +177,23 @@ impl List {
     }
 }
 
+/// A folder that was there keeps its mode, which may not be one for an image.
+fn tell_mode(out: &Path, printer: &Printer) {
+    let Ok(metadata) = out.metadata() else { return };
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
+    let out = out.display();
+    if mode & 0o022 != 0 {
+        printer.warning(format_args!(
+            "{out} has mode {mode:04o}: others can write there, so readers will not trust it; \
+             chmod it to 0755"
+        ));
+    } else if mode & 0o005 != 0o005 {
+        printer.warning(format_args!(
+            "{out} has mode {mode:04o}: not everybody can read there; chmod it to 0755"
+        ));
+    }
+}
+
 /// The variants, if the command line can be meant.
 fn usable(args: &Warm) -> std::result::Result<Vec<Variant>, Usage> {
     if args.inputs.iter().filter(|path| input::is_stdin(path)).count() > 1 {
@@ -185,6 +205,9 @@ fn usable(args: &Warm) -> std::result::Result<Vec<Variant>, Usage> {
         return Err(Usage(format!(
             "`{command}` is a command, and comes before all options; a file of that name is ./{command}"
         )));
+    }
+    if args.cache_dir.is_none() && args.out.is_none() {
+        plan::known_mode()?;
     }
     plan::variants(&args.code)
 }
