@@ -214,7 +214,7 @@ fn permission_lost(dir: &Path) {
     let error = layers.publish(&key(2), &content(10), b"").unwrap();
     assert!(error.to_string().contains("a cache directory of your own"), "{error}");
     assert!(layers.lookup(&key(1)).is_hit());
-    fs::set_permissions(&entry, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&entry, Permissions::from_mode(0o000)).unwrap();
     assert!(!layers.lookup(&key(1)).is_hit());
     let stats = layers.stats();
     assert_eq!((stats.add_failures, stats.lock_failures, stats.io_errors), (1, 1, 1));

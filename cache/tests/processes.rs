@@ -192,9 +192,24 @@ fn a_lock_dies_with_its_holder() {
     }
     assert!(cache.lock(&key(0), Duration::from_millis(20)).unwrap().is_none());
     assert!(cache.lock(&key(1), Duration::ZERO).unwrap().is_some(), "other keys are free");
-    holder.kill().unwrap();
-    holder.wait().unwrap();
-    assert!(cache.lock(&key(0), Duration::from_secs(60)).unwrap().is_some());
+    // Who has waited for long looks rarely, and still gets it at once; all of them after each other.
+    thread::scope(|scope| {
+        let waiter = || {
+            let lock = cache.lock(&key(0), Duration::from_secs(60)).unwrap().unwrap();
+            assert!(lock.waited());
+            Instant::now()
+        };
+        let waiters = [(); 8].map(|()| scope.spawn(waiter));
+        thread::sleep(Duration::from_millis(500));
+        holder.kill().unwrap();
+        let start = Instant::now();
+        holder.wait().unwrap();
+        for waiter in waiters {
+            let delay = waiter.join().unwrap() - start;
+            assert!(delay < Duration::from_secs(1), "{delay:?}");
+        }
+    });
+    assert!(cache.lock(&key(0), Duration::ZERO).unwrap().is_some());
 }
 
 #[test]

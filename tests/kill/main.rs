@@ -121,3 +121,35 @@ fn a_killed_run_frees_its_key_at_once() {
     // The wait for a key that somebody holds is two minutes: nothing near it.
     assert!(start.elapsed() < Duration::from_secs(60));
 }
+
+/// Started at once, in no order, each in a process of its own.
+#[test]
+fn sixty_four_processes_compile_eight_modules_eight_times() {
+    const PROCESSES: u32 = 64;
+    const MODULES: u32 = 8;
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    let file = |number: u32| dir.path().join(format!("{number}.wasm"));
+    (0..MODULES).for_each(|number| fs::write(file(number), module(number)).unwrap());
+    let children: Vec<_> = (0..PROCESSES)
+        .map(|process| {
+            let number = process * 5 % MODULES;
+            let mut command = Command::new(tests::precompile_binary());
+            command.args(["run", "-v", "--invoke", "which", "--cache-dir"]).arg(&cache);
+            command.arg(file(number)).stdin(Stdio::null());
+            (number, command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        })
+        .collect();
+    let mut compiles = 0;
+    for (number, child) in children {
+        let output = child.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{number}\n"));
+        let count = told.lines().find_map(|line| line.split("compiles: ").nth(1)).unwrap();
+        compiles += count.parse::<u32>().unwrap();
+    }
+    assert_eq!(compiles, MODULES);
+    let locks = fs::read_dir(cache.join(".locks")).unwrap().count();
+    assert_eq!(locks, 0, "no lock file stays behind");
+}
