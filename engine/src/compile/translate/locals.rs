@@ -108,6 +108,8 @@ impl Translator<'_, '_> {
         // What was never written is zero, or null, to the builder as well.
         let variable = self.builder.declare_var(ty);
         if in_heap {
+            self.has_handles = true;
+            self.handle_locals += 1;
             self.builder.declare_var_needs_stack_map(variable);
         }
         remember(&mut self.locals.variables, index, variable);

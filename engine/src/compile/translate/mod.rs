@@ -62,14 +62,11 @@ pub(crate) struct Translator<'a, 'f> {
     functions: HashMap<FuncIndex, ir::FuncRef>,
     walks: HashMap<Builtin, ir::FuncRef>,
     leaves: HashMap<Builtin, ir::SigRef>,
-<<<<<<< HEAD
     /// Types of functions that are called by reference: the host's may be among them.
     called: HashSet<SigIndex>,
-=======
     /// Whether there are handles, and how many locals hold one.
     has_handles: bool,
     handle_locals: usize,
->>>>>>> 4133fc9 (Refuse functions that keep too many references across too many calls)
 }
 
 /// What loads and stores promise, by what they touch.
@@ -186,40 +183,27 @@ pub(crate) fn body(
         functions: HashMap::new(),
         walks: HashMap::new(),
         leaves: HashMap::new(),
-<<<<<<< HEAD
         called: HashSet::new(),
-=======
         has_handles: false,
         handle_locals: 0,
->>>>>>> 4133fc9 (Refuse functions that keep too many references across too many calls)
     };
     locals::declare(&mut t, entry, body, storage)?;
     control::enter_function(&mut t);
     metering::enter_function(&mut t);
 
     let bytes = body.range().end.saturating_sub(body.range().start) as usize;
-<<<<<<< HEAD
     let mut size = Size { bytes, ..Size::default() };
-=======
-    let most_values = 200_000 + 64 * bytes;
-    let mut deepest = 0;
->>>>>>> 4133fc9 (Refuse functions that keep too many references across too many calls)
     let mut operators = OperatorsReader::new(reader);
     while !operators.eof() {
         let (op, offset) = operators.read_with_offset().map_err(invalid)?;
         validator.op(offset, &op).map_err(invalid)?;
         t.builder.set_srcloc(ir::SourceLoc::new(offset as u32));
         operator(&mut t, &op, offset)?;
-<<<<<<< HEAD
         t.measure(&mut size);
         if storage == Storage::Values && size.overflows() {
             return Ok(None);
         }
         if size.is_hopeless() {
-=======
-        deepest = deepest.max(t.stack.len());
-        if t.builder.func.dfg.num_values() + t.handlers.entries() > most_values {
->>>>>>> 4133fc9 (Refuse functions that keep too many references across too many calls)
             let message = "the function is too complex: \
                            it makes far more values and handlers than it has bytes";
             return Err(Error::module(ErrorKind::Limit, offset, message));
@@ -227,15 +211,12 @@ pub(crate) fn body(
     }
     operators.finish().map_err(invalid)?;
     if t.has_handles {
-        check_handles(&t, deepest, body.range().start)?;
+        check_handles(&t, size.operands, body.range().start)?;
     }
     t.builder.finalize(env.isa.frontend_config());
-<<<<<<< HEAD
     let mut called: Vec<_> = t.called.into_iter().collect();
     called.sort_unstable();
     Ok(Some(Translated { size, called, lists: t.handlers.into_lists() }))
-=======
-    Ok(t.handlers.into_lists())
 }
 
 /// Checks that the handles of a function are not too many to be kept: Cranelift has a set of them
@@ -254,46 +235,6 @@ fn check_handles(t: &Translator<'_, '_>, deepest: usize, start: u64) -> Result<(
         return Err(Error::module(ErrorKind::Limit, start, message));
     }
     Ok(())
-}
-
-/// The variables of a function: one a local, parameters first, numbered as in wasm.
-fn declare_locals(
-    t: &mut Translator<'_, '_>,
-    entry: ir::Block,
-    body: &FunctionBody<'_>,
-) -> Result<()> {
-    let info = t.env.info;
-    for (i, ty) in info.func_signature(t.func).params.iter().enumerate() {
-        // The first two are the callee's and the caller's vmctx.
-        let value = t.builder.block_params(entry)[i + 2];
-        let local = t.declare_local(t.value_type(value), ty.in_heap());
-        t.builder.def_var(local, value);
-    }
-    let locals = body.get_locals_reader().map_err(invalid)?;
-    let mut zeros: Vec<(ir::Type, ir::Value)> = Vec::new();
-    for declaration in locals {
-        let (count, ty) = declaration.map_err(invalid)?;
-        let in_heap = in_heap(ty);
-        let ty = clif_type(ty).ok_or_else(|| {
-            let message = format!("locals of type {ty} are not supported");
-            Error::module(ErrorKind::Unsupported, body.range().start, message)
-        })?;
-        let zero = match zeros.iter().find(|(t, _)| *t == ty) {
-            Some((_, zero)) => *zero,
-            None => {
-                let zero = t.zero(ty);
-                zeros.push((ty, zero));
-                zero
-            }
-        };
-        // The validator has bounded the sum.
-        for _ in 0..count {
-            let local = t.declare_local(ty, in_heap);
-            t.builder.def_var(local, zero);
-        }
-    }
-    Ok(())
->>>>>>> 4133fc9 (Refuse functions that keep too many references across too many calls)
 }
 
 /// Translates `op`, which is valid at this place.
@@ -378,20 +319,6 @@ impl Translator<'_, '_> {
         }
         param
     }
-<<<<<<< HEAD
-=======
-
-    /// The variable of the next local. All that it is set to is a handle if `in_heap`.
-    fn declare_local(&mut self, ty: ir::Type, in_heap: bool) -> Variable {
-        let local = self.builder.declare_var(ty);
-        if in_heap {
-            self.has_handles = true;
-            self.handle_locals += 1;
-            self.builder.declare_var_needs_stack_map(local);
-        }
-        local
-    }
->>>>>>> 4133fc9 (Refuse functions that keep too many references across too many calls)
 }
 
 impl Translator<'_, '_> {
