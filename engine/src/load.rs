@@ -70,6 +70,24 @@ impl Module {
         from_bytes(engine, bytes, &mut Report::default())
     }
 
+    /// Validates a module, bodies included; compiles nothing and asks no cache.
+    ///
+    /// # Errors
+    /// If the bytes are no valid module for the engine's proposals: `Invalid`, `Unsupported` or
+    /// `Limit`. `Config` in a build without the compiler.
+    ///
+    /// ```
+    /// # #[cfg(feature = "compile")] {
+    /// use precompile::{Engine, Module};
+    /// let engine = Engine::default();
+    /// assert!(Module::validate(&engine, b"\0asm\x01\0\0\0").is_ok());
+    /// assert!(Module::validate(&engine, b"\0asm\x02\0\0\0").is_err());
+    /// # }
+    /// ```
+    pub fn validate(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<()> {
+        compiler::validate(engine, &text::to_binary(bytes.as_ref())?)
+    }
+
     /// The artifact, for [`Module::deserialize`].
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use crate::error::{Context, Error, ErrorKind, ModuleError, Result};
 use crate::fingerprint::{ModuleDigest, entry_id};
 use crate::report::Report;
-use crate::{Engine, compiler, lookup, text};
+use crate::{Engine, lookup, text};
 use std::path::Path;
 use std::time::Instant;
 
@@ -38,23 +38,6 @@ impl Engine {
         let (mut report, digest, ids) = identify(self, bytes.as_ref())?;
         lookup::check(self, &digest, &ids, &mut report);
         Ok(report)
-    }
-
-    /// Validates a module, bodies included; compiles nothing and asks no cache.
-    ///
-    /// # Errors
-    /// If the bytes are no valid module for this engine's proposals: `Invalid`, `Unsupported` or
-    /// `Limit`. `Config` in a build without the compiler.
-    ///
-    /// ```
-    /// # #[cfg(feature = "compile")] {
-    /// let engine = precompile::Engine::default();
-    /// assert!(engine.validate(b"\0asm\x01\0\0\0").is_ok());
-    /// assert!(engine.validate(b"\0asm\x02\0\0\0").is_err());
-    /// # }
-    /// ```
-    pub fn validate(&self, bytes: impl AsRef<[u8]>) -> Result<()> {
-        compiler::validate(self, &text::to_binary(bytes.as_ref())?)
     }
 
     /// As [`warm`](Engine::warm), of a file's contents.

@@ -34,7 +34,9 @@ pub(crate) fn each(
                 for job in jobs {
                     let done = act(input, job, &bytes).and_then(|report| match &report.outcome {
                         // Nothing was compiled, so nobody has looked at the module yet.
-                        Outcome::Missed { .. } => job.engine.validate(&bytes).map(|()| report),
+                        Outcome::Missed { .. } => {
+                            Module::validate(&job.engine, &bytes).map(|()| report)
+                        }
                         _ => Ok(report),
                     });
                     let is_bad = done.as_ref().is_err_and(|error| is_verdict(error.kind()));
