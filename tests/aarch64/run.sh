@@ -144,7 +144,8 @@ run_all_tests() {
         step "cache" run_tests cache -p precompile-cache
     else
         step "specification" run_tests spec -p tests --test spec -- --exact \
-            core simd reference_types proposals::tail_call proposals::relaxed_simd
+            core simd reference_types proposals::tail_call proposals::relaxed_simd \
+            proposals::exceptions
     fi
 }
 

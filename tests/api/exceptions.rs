@@ -368,6 +368,50 @@ fn blocks_in_blocks_are_tried_inside_out() {
     }
 }
 
+/// A function that is too large for the better compiler has its locals in the frame, registers in
+/// one pass, and exceptions as any other.
+#[test]
+fn huge_functions_catch() {
+    const CALLS: i32 = 13_000;
+    let calls: String = (0..CALLS)
+        .map(|i| {
+            format!(
+                "(local.set $sum (i32.add (local.get $sum)
+                    (call $maybe (i32.const {i}) (local.get $k))))
+                (local.set $x (f64.add (local.get $x) (f64.const 1)))"
+            )
+        })
+        .collect();
+    let text = format!(
+        r#"(module
+            (tag $e (param i32 v128))
+            (func $maybe (param $i i32) (param $k i32) (result i32)
+                (if (i32.eq (local.get $i) (local.get $k)) (then
+                    (throw $e (local.get $i) (i32x4.splat (local.get $k)))))
+                (local.get $i))
+            (func (export "run") (param $k i32) (result i32 i32 f64 i32)
+                (local $sum i32) (local $x f64) (local $v v128) (local $i i32)
+                (block $none
+                    (block $caught (result i32 v128)
+                        (try_table (catch $e $caught) {calls})
+                        (br $none))
+                    (local.set $v) (local.set $i))
+                (local.get $i) (local.get $sum) (local.get $x)
+                (i32x4.extract_lane 2 (local.get $v))))"#
+    );
+    for (name, engine) in engines() {
+        let mut store = Store::new(&engine, ());
+        let run = instance(&mut store, &text, &[]);
+        let run = run.get_typed_func::<i32, (i32, i32, f64, i32)>(&mut store, "run").unwrap();
+        for k in [0, 1, 77, CALLS - 1] {
+            let found = run.call(&mut store, k).unwrap();
+            assert_eq!(found, (k, (0..k).sum(), f64::from(k), k), "{name}");
+        }
+        let found = run.call(&mut store, -1).unwrap();
+        assert_eq!(found, (0, (0..CALLS).sum(), f64::from(CALLS), 0), "{name}");
+    }
+}
+
 #[test]
 fn legacy_instructions_are_refused_with_a_next_step() {
     for text in [
