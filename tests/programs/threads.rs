@@ -3,6 +3,7 @@
 use crate::root;
 use precompile::cache::{Layers, Mode};
 use precompile::{Config, Engine, Linker, Module, SharedMemory, Store, Val};
+use precompile_wasi::{WasiCtx, WasiCtxBuilder};
 use std::process::Command;
 use std::thread;
 
@@ -72,4 +73,22 @@ fn the_command_line_says_that_it_has_no_threads() {
     assert!(told.contains("`env::memory`") && told.contains("shared"), "{told}");
     assert!(told.contains("starts no threads"), "{told}");
     assert!(run(&[]).contains("threads, which is switched off"), "{}", run(&[]));
+}
+
+/// WASI's functions work on bytes that nobody else writes to.
+#[test]
+fn wasi_refuses_a_shared_memory() {
+    let engine = Engine::new(Config::new().wasm_threads(true)).unwrap();
+    let text = r#"(module
+        (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+        (memory (export "memory") 1 1 shared)
+        (func (export "run") (result i32) (call $random (i32.const 0) (i32.const 8))))"#;
+    let module = Module::new(&engine, text).unwrap();
+    let mut linker = Linker::new(&engine);
+    precompile_wasi::add_to_linker(&mut linker, |wasi: &mut WasiCtx| wasi).unwrap();
+    let mut store = Store::new(&engine, WasiCtxBuilder::new().build());
+    let instance = linker.instantiate(&mut store, &module).unwrap();
+    let run = instance.get_typed_func::<(), i32>(&mut store, "run").unwrap();
+    let error = format!("{:#}", run.call(&mut store, ()).unwrap_err());
+    assert!(error.contains("no memory that threads share"), "{error}");
 }
