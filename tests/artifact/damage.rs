@@ -61,6 +61,21 @@ const IMAGE: &str = r#"(module
     (global (export "global") f64 (f64.const 1.5))
     (func (export "load") (param i32) (result i32) (i32.load (local.get 0))))"#;
 
+/// Memories that threads share: one that is imported, one with an image.
+const SHARED: &str = r#"(module
+    (import "host" "memory" (memory $imported 1 4 shared))
+    (memory $own (export "own") 1 2 shared)
+    (data (memory $own) (i32.const 16) "an image")
+    (data (memory $imported) (i32.const 16) "a segment")
+    (export "memory" (memory $imported))
+    (func (export "wait") (result i32)
+        (memory.atomic.wait32 $own (i32.const 0) (i32.const 1) (i64.const 0))))"#;
+
+/// An engine with threads, which are not on by default.
+fn engine() -> Engine {
+    Engine::new(Config::new().wasm_threads(true)).unwrap()
+}
+
 fn compile(engine: &Engine, text: &str) -> Vec<u8> {
     engine.precompile_module(text.as_bytes()).unwrap()
 }
@@ -72,6 +87,9 @@ fn supply(store: &mut Store<()>, import: &ImportType<'_>) -> Option<Extern> {
         ExternType::Table(ty) => {
             let init = Ref::null(ty.element().heap_type());
             Table::new(store, ty, init).ok()?.into()
+        }
+        ExternType::Memory(ty) if ty.is_shared() => {
+            SharedMemory::new(store.engine(), ty).ok()?.into()
         }
         ExternType::Memory(ty) => Memory::new(store, ty).ok()?.into(),
         ExternType::Global(ty) => {
@@ -149,8 +167,8 @@ fn text(artifact: &[u8]) -> Range<usize> {
 
 #[test]
 fn whole_artifacts_load() {
-    let engine = Engine::default();
-    for module in [ALL, IMAGE, "(module)"] {
+    let engine = engine();
+    for module in [ALL, IMAGE, SHARED, "(module)"] {
         let artifact = compile(&engine, module);
         assert!(look(&deserialize(&engine, &artifact).unwrap()));
         let text = text(&artifact);
@@ -160,7 +178,7 @@ fn whole_artifacts_load() {
 
 #[test]
 fn every_truncation_is_refused() {
-    let engine = Engine::default();
+    let engine = engine();
     for module in [ALL, "(module)"] {
         let artifact = compile(&engine, module);
         for len in 0..artifact.len() {
@@ -175,7 +193,7 @@ fn every_truncation_is_refused() {
 
 #[test]
 fn every_flip_in_the_header_page_is_refused() {
-    let engine = Engine::default();
+    let engine = engine();
     let artifact = compile(&engine, ALL);
     for at in 0..4096 {
         for bit in [1, 0x10, 0x80] {
@@ -192,7 +210,7 @@ fn every_flip_in_the_header_page_is_refused() {
 /// Flips every `step`th byte behind the text in several ways; how many of the artifacts were
 /// refused, and how many could be instantiated.
 fn flip_tables(text_of: &str, step: usize, masks: &[u8]) -> (usize, usize) {
-    let engine = Engine::default();
+    let engine = engine();
     let artifact = compile(&engine, text_of);
     let (mut refused, mut used) = (0, 0);
     for at in (text(&artifact).end..artifact.len()).step_by(step) {
@@ -225,10 +243,17 @@ fn flips_in_the_tables_of_a_module_with_an_image_do_no_harm() {
     assert!(used > 100);
 }
 
+#[test]
+fn flips_in_the_tables_of_a_module_with_shared_memories_do_no_harm() {
+    let (refused, used) = flip_tables(SHARED, 1, &[1, 2, 4, 8, 0x10, 0x80, 0xff]);
+    assert!(refused > 100, "{refused} refused, {used} used");
+    assert!(used > 100, "{refused} refused, {used} used");
+}
+
 /// Whole words, which a flip of one byte does not make.
 #[test]
 fn words_of_the_tables_replaced_do_no_harm() {
-    let engine = Engine::default();
+    let engine = engine();
     let artifact = compile(&engine, ALL);
     for at in (text(&artifact).end..artifact.len() - 4).step_by(4) {
         for word in [u32::MAX, 0, 1, 0x7fff_ffff, 0x8000_0000, artifact.len() as u32, 0x15] {

@@ -90,11 +90,12 @@ fn reached(artifact: &[u8], start: u64, size: u64) -> Vec<Instruction> {
 
 fn modules() -> Vec<Vec<u8>> {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("fixtures");
-    let programs = ["simd", "math64", "nbody", "sort", "bulk", "features", "rust", "interp"];
+    let programs =
+        ["simd", "math64", "nbody", "sort", "bulk", "features", "threads", "rust", "interp"];
     let mut modules: Vec<_> = programs
         .map(|name| std::fs::read(fixtures.join(format!("programs/{name}/{name}.wasm"))).unwrap())
         .into();
-    for name in ["simd", "floats", "conversions", "many-params", "results"] {
+    for name in ["simd", "floats", "conversions", "many-params", "results", "atomics"] {
         if let Ok(text) = std::fs::read(fixtures.join(format!("wat/{name}.wat"))) {
             modules.push(wat::parse_bytes(&text).unwrap().into_owned());
         }
@@ -104,7 +105,7 @@ fn modules() -> Vec<Vec<u8>> {
 
 fn check(level: CpuLevel, allowed: &[&[Cpuid]]) -> BTreeSet<String> {
     let mut config = Config::new();
-    config.cpu(level);
+    config.cpu(level).wasm_threads(true);
     let engine = Engine::new(&config).unwrap();
     let (mut bytes, mut walked, mut used) = (0, 0, BTreeSet::new());
     for module in modules() {

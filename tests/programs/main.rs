@@ -4,6 +4,8 @@
 //! Those of `fixtures/programs` always; those that `tests/fetch/fetch.sh` fetches where it put
 //! them (`PRECOMPILE_FETCHED`, else `.fetched`). With `PRECOMPILE_FETCHED` set they must be there.
 
+mod threads;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;

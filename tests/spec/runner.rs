@@ -175,3 +175,74 @@ fn features_are_those_of_the_engine() {
     assert!(run(&engine, script).failures.is_empty());
     assert_eq!(run(&Engine::default(), script).failures.len(), 1);
 }
+
+/// An engine that has threads.
+fn threads() -> Engine {
+    Engine::new(Config::new().wasm_threads(true)).expect("valid settings")
+}
+
+/// Threads run at the same time: each of these ends only since the others run.
+#[test]
+fn threads_meet_in_the_memory_that_they_share() {
+    let script = r#"
+        (module $Mem (memory (export "memory") 1 1 shared)
+            (func (export "get") (result i32) (i32.load (i32.const 8))))
+        (register "mine" $Mem)
+        (thread $waits (shared (module $Mem))
+            (register "mem" $Mem)
+            (module (import "mem" "memory" (memory 1 1 shared))
+                (func (export "wait") (result i32)
+                    (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))
+            (assert_return (invoke "wait") (either (i32.const 0) (i32.const 1)))
+            ;; Under the module's own name as well, and on into threads of its own.
+            (thread $inner (shared (module $Mem))
+                (module (import "Mem" "memory" (memory 1 1 shared))
+                    (func (export "run") (i32.store (i32.const 8) (i32.const 42))))
+                (assert_unlinkable (module (import "mem" "memory" (memory 1 1 shared))) "unknown")
+                (assert_unlinkable (module (import "mine" "memory" (memory 1 1 shared))) "unknown")
+                (invoke "run"))
+            (wait $inner))
+        (thread $wakes (shared (module $Mem))
+            (module (import "Mem" "memory" (memory 1 1 shared))
+                (func (export "wake")
+                    (i32.atomic.store (i32.const 0) (i32.const 1))
+                    (drop (memory.atomic.notify (i32.const 0) (i32.const 1)))))
+            (invoke "wake"))
+        (wait $waits)
+        (wait $wakes)
+        (assert_return (invoke $Mem "get") (i32.const 42))
+        (module (import "spectest" "shared_memory" (memory 1 2 shared)))"#;
+    for _ in 0..20 {
+        let outcome = run(&threads(), script);
+        assert_eq!((outcome.directives, outcome.failures), (8, vec![]));
+    }
+}
+
+/// What fails in a thread is told where it is waited for, or where it starts if nobody waits, with
+/// its own line.
+#[test]
+fn what_fails_in_a_thread_fails() {
+    let script = r#"(module $m (func (export "f")))
+        (thread $waited
+            (module (func (export "f") (result i32) (i32.const 1)))
+            (assert_return (invoke "f") (i32.const 2)))
+        (wait $waited)
+        (wait $waited)
+        (thread $alone (assert_return (invoke "f"))
+            (thread $inner (shared (module $missing))))
+        (thread $alone)
+        (thread $fine (shared (module $m)) (register "m" $m) (module))"#;
+    let outcome = run(&threads(), script);
+    let said: Vec<_> = outcome.failures.iter().map(|f| (f.line, &*f.directive)).collect();
+    let all = [(5, "wait"), (6, "wait"), (7, "thread"), (9, "thread")];
+    assert_eq!((outcome.directives, &said[..]), (7, &all[..]), "{:?}", outcome.failures);
+    let parts: [&[&str]; 4] = [
+        &["line 4: assert_return: result 0", "expected I32(2)"],
+        &["no thread `waited`"],
+        &["line 7: assert_return: there is no such instance", "line 8: thread: there is no such"],
+        &["nobody has waited"],
+    ];
+    for (failure, parts) in outcome.failures.iter().zip(parts) {
+        assert!(parts.iter().all(|part| failure.message.contains(part)), "{failure:?}");
+    }
+}

@@ -229,6 +229,9 @@ impl<'a> View<'a> {
             shared: flags & SHARED != 0,
             page_size_log2,
         };
+        if decl.shared && decl.max.is_none() {
+            return Err(Corrupt("a shared memory without a maximum"));
+        }
         let image = self.directory.range(Section::Images);
         let (start, len) = (record.image_offset.get(), record.image_len.get());
         let end = start.checked_add(len).ok_or(Corrupt("a memory's image"))?;

@@ -40,10 +40,15 @@ fn call<T: 'static>(
     get: impl Fn(&mut T) -> &mut WasiCtx,
     run: impl FnOnce(&mut WasiCtx, &mut GuestMemory<'_>) -> std::result::Result<(), Errno>,
 ) -> Result<i32> {
-    let memory = caller
-        .get_export("memory")
-        .and_then(Extern::into_memory)
-        .ok_or_else(|| Error::msg("a WASI function needs the caller to export a memory"))?;
+    let memory = match caller.get_export("memory") {
+        Some(Extern::Memory(memory)) => memory,
+        Some(Extern::SharedMemory(_)) => {
+            let message = "WASI's functions work on no memory that threads share, and the caller \
+                           exports one";
+            return Err(Error::msg(message));
+        }
+        _ => return Err(Error::msg("a WASI function needs the caller to export a memory")),
+    };
     let (bytes, data) = memory.data_and_store_mut(caller);
     let errno = match run(get(data), &mut GuestMemory::new(bytes)) {
         Ok(()) => Errno::SUCCESS,

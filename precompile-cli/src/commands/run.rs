@@ -6,8 +6,8 @@ use crate::report::{self, Printer};
 use crate::{input, plan};
 use precompile::cache::Mode;
 use precompile::{
-    Context, Engine, Error, ErrorKind, ExternType, Func, Linker, Load, Miss, Module, Outcome,
-    Report, Result, Store, Val, WasmBacktrace,
+    Context, Engine, Error, ErrorKind, ExternType, Func, Linker, Load, MemoryType, Miss, Module,
+    Outcome, Report, Result, Store, Val, WasmBacktrace,
 };
 use precompile_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder, add_to_linker};
 use std::path::Path;
@@ -85,6 +85,7 @@ fn go(args: &Run, file: &Path, guest: &[&str], printer: &Printer) -> Result<()> 
     let mut linker = Linker::new(&engine);
     add_to_linker(&mut linker, |wasi: &mut WasiCtx| wasi)?;
     let call = find(&module, args.invoke.as_deref())?;
+    refuse_shared(&module)?;
     let instance = linker.instantiate(&mut store, &module);
     if printer.verbose {
         let took = start.elapsed();
@@ -194,6 +195,20 @@ fn find<'a>(module: &Module, invoke: Option<&'a str>) -> Result<&'a str> {
             }))
         }
     }
+}
+
+/// A memory to share would be found nowhere, and that it is not defined is not the point.
+fn refuse_shared(module: &Module) -> Result<()> {
+    let mut imports = module.imports();
+    let shared = imports.find(|i| i.ty().memory().is_some_and(MemoryType::is_shared));
+    let Some(import) = shared else { return Ok(()) };
+    Err(Error::msg(format!(
+        "it imports a {}, `{}::{}`: `run` starts no threads, and has no memory to share; such \
+         modules are run by apps of their own",
+        import.ty(),
+        import.module(),
+        import.name()
+    )))
 }
 
 fn invoke(store: &mut Store<WasiCtx>, func: Func, words: &[&str]) -> Result<()> {
