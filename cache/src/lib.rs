@@ -64,6 +64,7 @@ mod key;
 mod layered;
 mod memo;
 mod memory;
+mod observer;
 mod policy;
 mod sign;
 mod single_flight;
@@ -84,6 +85,7 @@ pub use layered::{
 };
 pub use memo::FileMemo;
 pub use memory::MemoryCache;
+pub use observer::{Event, Observer};
 pub use policy::Policy;
 pub use sign::{PublicKey, SigningKey, TrustedKeys};
 pub use stats::Stats;

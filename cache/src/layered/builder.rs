@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::upkeep::Upkeep;
+use super::watch::Watch;
 use super::{LayerId, Layers, Mode, Rejected, Slot, Writer};
 use crate::budget::Budget;
 use crate::cache::Cache;
@@ -13,6 +14,7 @@ use crate::dir::{DirCache, DirOptions};
 use crate::error::{Error, Result};
 use crate::memo::Memo;
 use crate::memory::MemoryCache;
+use crate::observer::Observer;
 use crate::policy::Policy;
 use crate::sign::{SigningKey, TrustedKeys};
 use crate::single_flight::Flights;
@@ -36,6 +38,7 @@ pub struct LayersBuilder {
     mode: Mode,
     wait: Duration,
     budget: Option<Budget>,
+    watch: Watch,
     is_vouched: bool,
     problems: Vec<Problem>,
 }
@@ -90,6 +93,7 @@ impl LayersBuilder {
             mode: Mode::Auto,
             wait: WAIT,
             budget: None,
+            watch: Watch::default(),
             is_vouched: false,
             problems: Vec::new(),
         }
@@ -251,6 +255,12 @@ impl LayersBuilder {
         self
     }
 
+    /// Tells `observer` of each lookup, add, wait and eviction.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.watch = Watch(Some(observer));
+        self
+    }
+
     /// Notes something that did not work before anything was opened.
     pub(super) fn problem(mut self, error: Error, remedy: &'static str) -> Self {
         self.problems.push(Problem { layer: None, error, remedy });
@@ -296,9 +306,12 @@ impl LayersBuilder {
         }
         let counters = Arc::new(Counters::default());
         let upkeep = match (&writer, self.budget) {
-            (Writer::Dir(dir), Some(budget)) if self.mode == Mode::Auto => {
-                Some(Upkeep::new(budget, Arc::clone(dir), Arc::clone(&counters)))
-            }
+            (Writer::Dir(dir), Some(budget)) if self.mode == Mode::Auto => Some(Upkeep::new(
+                budget,
+                Arc::clone(dir),
+                Arc::clone(&counters),
+                self.watch.clone(),
+            )),
             _ => None,
         };
         Layers {
@@ -315,6 +328,7 @@ impl LayersBuilder {
             flights: Flights::default(),
             counters,
             upkeep,
+            watch: self.watch,
             rejected: Rejected::default(),
         }
     }

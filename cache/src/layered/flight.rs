@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{Layers, Mode, Writer};
 use crate::dir::KeyLock;
 use crate::key::Key;
+use crate::observer::Event;
 use crate::single_flight::{Begun, Leader};
 
 /// The right, or the permission, to make an entry. Made by [`Layers::begin`]; dropping it lets the
@@ -56,6 +57,7 @@ impl Layers {
                     self.counters.wait_timeouts.one();
                 }
                 flight.waited = true;
+                self.watch.tell(|| Event::Waited { key, took: start.elapsed() });
                 return flight;
             }
         }
@@ -77,6 +79,7 @@ impl Layers {
             }
             if flight.waited {
                 self.counters.waits.one();
+                self.watch.tell(|| Event::Waited { key, took: start.elapsed() });
             }
         }
         flight

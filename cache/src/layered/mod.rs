@@ -7,6 +7,7 @@
 //! | `environment` | the same from environment variables |
 //! | `flight` | single flight within the process and across processes |
 //! | `outcome` | the types of what happened |
+//! | `watch` | telling an observer |
 //! | `upkeep` | keeping the read-write directory within its budget |
 
 mod builder;
@@ -14,6 +15,7 @@ mod environment;
 mod flight;
 mod outcome;
 mod upkeep;
+mod watch;
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -35,9 +37,11 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::memo::{FileMemo, Memo};
 use crate::memory::MemoryCache;
+use crate::observer::Event;
 use crate::single_flight::Flights;
 use crate::stats::{Counters, Stats};
 use upkeep::Upkeep;
+use watch::{Start, Watch};
 
 /// Read-only layers over one read-write layer, probed in order, with counters and single flight.
 ///
@@ -65,6 +69,7 @@ pub struct Layers {
     flights: Flights,
     counters: Arc<Counters>,
     upkeep: Option<Upkeep>,
+    watch: Watch,
     rejected: Rejected,
 }
 
@@ -105,10 +110,11 @@ impl Layers {
     ///
     /// A damaged entry is deleted where that is possible, and the next layer is probed.
     pub fn lookup(&self, key: &Key) -> Lookup {
+        let start = self.watch.start();
         let lookup = self.probe(key);
         match &lookup.outcome {
-            Outcome::Hit { layer, content } => self.count_hit(*layer, content),
-            Outcome::Miss(reason) => self.count_miss(*reason),
+            Outcome::Hit { layer, content } => self.count_hit(key, *layer, content, start),
+            Outcome::Miss(reason) => self.count_miss(key, *reason, start),
         }
         lookup
     }
@@ -120,12 +126,13 @@ impl Layers {
     /// If `keys` is empty.
     pub fn lookup_any(&self, keys: &[Key]) -> (usize, Lookup) {
         assert!(!keys.is_empty(), "a lookup needs a key");
+        let start = self.watch.start();
         let mut missed: Option<Lookup> = None;
         for (index, key) in keys.iter().enumerate() {
             let lookup = self.probe(key);
             match (&lookup.outcome, &mut missed) {
                 (Outcome::Hit { layer, content }, _) => {
-                    self.count_hit(*layer, content);
+                    self.count_hit(key, *layer, content, start);
                     return (index, lookup);
                 }
                 (Outcome::Miss(reason), Some(missed)) => {
@@ -138,7 +145,7 @@ impl Layers {
         }
         let missed = missed.expect("there was a key, and it missed");
         if let Outcome::Miss(reason) = missed.outcome {
-            self.count_miss(reason);
+            self.count_miss(&keys[0], reason, start);
         }
         (0, missed)
     }
@@ -146,9 +153,10 @@ impl Layers {
     /// The lookup that belongs between [`begin`](Layers::begin) and the work: somebody else may have
     /// published meanwhile. A hit is counted; a miss is not counted a second time.
     pub fn look_again(&self, flight: &Flight) -> Lookup {
+        let start = self.watch.start();
         let lookup = self.probe(flight.key());
         if let Outcome::Hit { layer, content } = &lookup.outcome {
-            self.count_hit(*layer, content);
+            self.count_hit(flight.key(), *layer, content, start);
         }
         lookup
     }
@@ -166,10 +174,15 @@ impl Layers {
         if self.mode != Mode::Auto {
             return None;
         }
+        let start = self.watch.start();
+        let added = || self.count_add(key, content, start);
+        let failed = |error: &Error| {
+            self.counters.add_failures.one();
+            self.watch.tell(|| Event::AddFailed { key, error, took: start.took() });
+        };
         let error = match self.writer().map(|writer| writer.add(key, content, description)) {
             Some(Ok(())) => {
-                self.counters.adds.one();
-                self.counters.bytes_added.add(content.len());
+                added();
                 self.rejected.forgive(key, LayerId::Dir);
                 if let Some(upkeep) = &self.upkeep {
                     upkeep.added(key);
@@ -177,21 +190,18 @@ impl Layers {
                 return None;
             }
             Some(Err(error)) => {
-                self.counters.add_failures.one();
+                failed(&error);
                 Some(error)
             }
             None => None,
         };
         if let Some(memory) = &self.memory {
             match memory.add(key, content, description) {
-                Ok(()) if error.is_none() => {
-                    self.counters.adds.one();
-                    self.counters.bytes_added.add(content.len());
-                }
+                Ok(()) if error.is_none() => added(),
                 Ok(()) => {}
-                Err(failed) if error.is_none() => {
-                    self.counters.add_failures.one();
-                    return Some(failed);
+                Err(problem) if error.is_none() => {
+                    failed(&problem);
+                    return Some(problem);
                 }
                 Err(_) => {}
             }
@@ -209,6 +219,7 @@ impl Layers {
             Reject::Corrupt => self.counters.rejected_corrupt.one(),
             Reject::Mismatch => self.counters.rejected_mismatch.one(),
         }
+        self.watch.tell(|| Event::Rejected { key, layer, reason });
         let deleted = self.delete_from(layer, key);
         if !matches!(deleted, Some(Ok(()))) {
             self.rejected.add(key, layer);
@@ -344,6 +355,9 @@ impl Layers {
             Ok(()) => {
                 self.counters.backfills.one();
                 self.rejected.forgive(key, LayerId::Dir);
+                if let Some(upkeep) = &self.upkeep {
+                    upkeep.added(key);
+                }
             }
             Err(_) => self.counters.backfill_failures.one(),
         }
@@ -358,8 +372,14 @@ impl Layers {
             LayerId::Dir => return None,
         };
         match &deleted {
-            Ok(()) => self.counters.deletes.one(),
-            Err(_) => self.counters.delete_failures.one(),
+            Ok(()) => {
+                self.counters.deletes.one();
+                self.watch.tell(|| Event::Deleted { key, layer });
+            }
+            Err(error) => {
+                self.counters.delete_failures.one();
+                self.watch.tell(|| Event::DeleteFailed { key, layer, error });
+            }
         }
         Some(deleted)
     }
@@ -372,7 +392,14 @@ impl Layers {
         }
     }
 
-    fn count_miss(&self, reason: MissReason) {
+    fn count_add(&self, key: &Key, content: &Content, start: Start) {
+        self.counters.adds.one();
+        self.counters.bytes_added.add(content.len());
+        self.watch.tell(|| Event::Added { key, bytes: content.len(), took: start.took() });
+    }
+
+    fn count_miss(&self, key: &Key, reason: MissReason, start: Start) {
+        self.watch.tell(|| Event::Miss { key, reason, took: start.took() });
         match reason {
             MissReason::Absent => self.counters.misses_absent.one(),
             MissReason::Corrupt => self.counters.misses_corrupt.one(),
@@ -382,7 +409,9 @@ impl Layers {
         }
     }
 
-    fn count_hit(&self, layer: LayerId, content: &Content) {
+    fn count_hit(&self, key: &Key, layer: LayerId, content: &Content, start: Start) {
+        let bytes = content.len();
+        self.watch.tell(|| Event::Hit { key, layer, bytes, took: start.took() });
         match layer {
             LayerId::Memory => self.counters.hits_memory.one(),
             LayerId::Dir => self.counters.hits_dir.one(),

@@ -8,9 +8,12 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use super::watch::Watch;
 use crate::budget::Budget;
 use crate::dir::DirCache;
+use crate::error::Error;
 use crate::key::Key;
+use crate::observer::Event;
 use crate::stats::Counters;
 
 /// The keeper of a budget.
@@ -20,6 +23,7 @@ struct Shared {
     budget: Budget,
     dir: Arc<DirCache>,
     counters: Arc<Counters>,
+    watch: Watch,
     work: Mutex<Work>,
     rested: Condvar,
 }
@@ -31,9 +35,14 @@ struct Work {
 }
 
 impl Upkeep {
-    pub(super) fn new(budget: Budget, dir: Arc<DirCache>, counters: Arc<Counters>) -> Upkeep {
+    pub(super) fn new(
+        budget: Budget,
+        dir: Arc<DirCache>,
+        counters: Arc<Counters>,
+        watch: Watch,
+    ) -> Upkeep {
         let (work, rested) = (Mutex::default(), Condvar::new());
-        Upkeep(Arc::new(Shared { budget, dir, counters, work, rested }))
+        Upkeep(Arc::new(Shared { budget, dir, counters, watch, work, rested }))
     }
 
     /// The entry of `key` was added.
@@ -91,11 +100,17 @@ impl Shared {
                 for evicted in &pruned.evicted {
                     self.counters.evictions.one();
                     self.counters.bytes_evicted.add(evicted.bytes);
+                    self.watch.tell(|| Event::Evicted(evicted));
                 }
-                self.counters.upkeep_failures.add(pruned.failures.len() as u64);
+                pruned.failures.iter().for_each(|error| self.fail(error));
             }
-            Err(_) => self.counters.upkeep_failures.one(),
+            Err(error) => self.fail(&error),
         }
+    }
+
+    fn fail(&self, error: &Error) {
+        self.counters.upkeep_failures.one();
+        self.watch.tell(|| Event::UpkeepFailed(error));
     }
 
     fn lock(&self) -> MutexGuard<'_, Work> {
