@@ -5,7 +5,7 @@ use crate::plan::Variant;
 use crate::report::{self, Printer};
 use crate::rows::{Document, Row};
 use precompile::cache::to_hex;
-use precompile::{Config, Engine, ErrorKind, Outcome, Report, Result};
+use precompile::{Config, Engine, ErrorKind, Module, Outcome, Report, Result};
 use std::path::Path;
 
 /// One way to compile, with an engine that does.
