@@ -4,7 +4,7 @@
 //! and stops by itself; `curl http://127.0.0.1:PORT/metrics` scrapes it meanwhile. Counters come
 //! from the engine and its cache; the observer adds what sums do not tell: how long things took.
 
-#![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "not a library")]
+#![expect(clippy::disallowed_macros, reason = "not a library")]
 
 use precompile::cache::{Event, Layers, Observer};
 use precompile::{Config, Engine, Module};
