@@ -12,7 +12,7 @@ use precompile_wast::{Failure, Outcome};
 use serde_json::{Value, json};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Once, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 use worker::Worker;
@@ -42,6 +42,7 @@ pub(crate) fn wast(args: &Wast) -> u8 {
             return USAGE;
         }
     };
+    engines.start_clock();
     if args.worker {
         return serve(&engines);
     }
@@ -83,7 +84,6 @@ pub(crate) fn wast(args: &Wast) -> u8 {
 
 /// Runs what comes in, on a stack that is deep enough.
 fn serve(engines: &Engines) -> u8 {
-    engines.start_clock();
     thread::scope(|scope| {
         let worker = thread::Builder::new().stack_size(STACK);
         let served = match worker.spawn_scoped(scope, || worker::serve(engines)) {
@@ -158,8 +158,18 @@ fn run(input: &Input, args: &Wast, engines: &Engines, worker: &mut Option<Worker
         Some(worker) => Ok(worker),
         None => Worker::start(),
     };
-    let Ok(mut started) = started else {
-        return worker::run_here(engines, &source);
+    let mut started = match started {
+        Ok(started) => started,
+        Err(error) => {
+            static TOLD: Once = Once::new();
+            TOLD.call_once(|| {
+                report::warning(format_args!(
+                    "no process can be started for scripts ({error}): they run in this one, which \
+                     they may end, and --timeout counts with --epoch-interruption only"
+                ));
+            });
+            return worker::run_here(engines, &source);
+        }
     };
     // Where code looks at the epoch, a script that goes on and on ends by itself.
     let grace = if args.code.epoch_interruption { GRACE } else { Duration::ZERO };
