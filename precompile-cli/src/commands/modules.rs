@@ -35,7 +35,7 @@ pub(crate) fn each(
                     let done = act(input, job, &bytes).and_then(|report| match &report.outcome {
                         // Nothing was compiled, so nobody has looked at the module yet.
                         Outcome::Missed { .. } => {
-                            precompile::Module::validate(&job.engine, &bytes).map(|()| report)
+                            Module::validate(&job.engine, &bytes).map(|()| report)
                         }
                         _ => Ok(report),
                     });
