@@ -211,7 +211,7 @@ fn refusals_name_the_place_and_the_proposal() {
         ("(module (memory i64 1))", ErrorKind::Unsupported, "memory64"),
         ("(module (memory 1) (memory 1))", ErrorKind::Unsupported, "multi-memory"),
         ("(module (memory 1 1 shared))", ErrorKind::Unsupported, "threads"),
-        ("(module (tag))", ErrorKind::Unsupported, "exceptions, which is not"),
+        ("(module (tag))", ErrorKind::Unsupported, "exceptions, which is switched off"),
         ("(module (memory 1 (pagesize 1)))", ErrorKind::Unsupported, "custom-page-sizes"),
         (
             "(module (type $t (func)) (table 1 (ref null $t)))",
