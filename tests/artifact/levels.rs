@@ -90,11 +90,11 @@ fn reached(artifact: &[u8], start: u64, size: u64) -> Vec<Instruction> {
 
 fn modules() -> Vec<Vec<u8>> {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("fixtures");
-    let programs =
-        ["simd", "math64", "nbody", "sort", "bulk", "features", "threads", "rust", "interp"];
+    let programs = ["simd", "math64", "nbody", "sort", "bulk", "features", "rust", "interp"];
     let mut modules: Vec<_> = programs
         .map(|name| std::fs::read(fixtures.join(format!("programs/{name}/{name}.wasm"))).unwrap())
         .into();
+    modules.push(std::fs::read(fixtures.join("threads/threads.wasm")).unwrap());
     for name in ["simd", "floats", "conversions", "many-params", "results", "atomics"] {
         if let Ok(text) = std::fs::read(fixtures.join(format!("wat/{name}.wat"))) {
             modules.push(wat::parse_bytes(&text).unwrap().into_owned());

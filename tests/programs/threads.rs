@@ -24,7 +24,7 @@ fn part(module: &Module, memory: &SharedMemory, this: i32, all: i32) -> precompi
 fn threads_compute_together_from_the_cache() {
     let dir = tempfile::tempdir().unwrap();
     let cache = dir.path().join("cache").display().to_string();
-    let wasm = root().join("fixtures/programs/threads/threads.wasm");
+    let wasm = root().join("fixtures/threads/threads.wasm");
     let output = Command::new(tests::precompile_binary())
         .args(["--features", "+threads", "--cache-dir", &cache])
         .arg(&wasm)
@@ -61,7 +61,7 @@ fn threads_compute_together_from_the_cache() {
 /// What `run` has no threads for is told, not left to a search.
 #[test]
 fn the_command_line_says_that_it_has_no_threads() {
-    let wasm = root().join("fixtures/programs/threads/threads.wasm");
+    let wasm = root().join("fixtures/threads/threads.wasm");
     let run = |arguments: &[&str]| {
         let mut command = Command::new(tests::precompile_binary());
         command.arg("run").args(arguments).args(["--invoke", "digest"]).arg(&wasm);
