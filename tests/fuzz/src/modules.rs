@@ -25,6 +25,8 @@ pub struct Made {
     pub wasm: Vec<u8>,
     /// Whether it ends by itself, because it counts what it does and traps.
     pub ends: bool,
+    /// Whether wasm-smith guarded its operators such that none divides by zero.
+    pub guarded: bool,
 }
 
 /// What a module may hold: memories are small, so that comparing them is quick.
@@ -39,9 +41,10 @@ pub fn module(u: &mut Unstructured<'_>, audience: Audience) -> Result<Made> {
     features(u, audience, &mut config)?;
     profile(u, &mut config)?;
     let wanted = u.ratio(3, 4)?;
+    let guarded = config.disallow_traps;
     let mut module = Module::new(config, u)?;
     let ends = wanted && module.ensure_termination(1000).is_ok();
-    Ok(Made { wasm: module.to_bytes(), ends })
+    Ok(Made { wasm: module.to_bytes(), ends, guarded })
 }
 
 fn limits(audience: Audience) -> Config {
