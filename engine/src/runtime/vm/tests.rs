@@ -486,7 +486,9 @@ fn all_ways_of_loading_run_and_are_found() {
         assert_eq!(code.bytes(), bytes);
         let pc = code.text().start + starts()[0] as usize;
         assert!(Arc::ptr_eq(&registry::find(pc).unwrap(), &code));
-        assert_eq!(registry::find(code.range().start - 1).map(|c| c.range()), None);
+        // What other tests mapped may lie right before it.
+        let before = registry::find(code.range().start - 1);
+        assert!(before.is_none_or(|other| !Arc::ptr_eq(&other, &code)));
         let instance = Instance::new(code);
         assert_eq!(instance.trap(1, &mut none()).0, Trap::UnreachableCodeReached);
 
