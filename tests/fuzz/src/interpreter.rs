@@ -6,7 +6,7 @@ use crate::observe::{End, Host, Observed, State, Step, Trap, Value, argument};
 use std::sync::OnceLock;
 use wasmi::errors::ErrorKind;
 use wasmi::{
-    Config, Engine, Error, Extern, ExternType, Func, Global, Instance, Memory, Module, Ref, Store,
+    Config, Engine, Error, Extern, ExternType, Func, Global, Instance, Memory, Module, Store,
     StoreLimits, StoreLimitsBuilder, Table, TrapCode, V128, Val, ValType,
 };
 
@@ -79,7 +79,9 @@ pub(crate) fn observe(wasm: &[u8], seed: u64, fuel: Option<u64>) -> Result<Obser
             Extern::Global(global) => State::Global(value(&global.get(&store))),
             Extern::Table(table) => {
                 let elements = 0..table.size(&store);
-                let nulls = elements.map(|i| table.get(&store, i).is_none_or(|r| r.is_null()));
+                let nulls = elements.map(|i| {
+                    table.get(&store, i).is_none_or(|x| value(&x) == Value::Ref { null: true })
+                });
                 State::table(&nulls.collect::<Vec<_>>())
             }
             Extern::Func(_) => continue,
@@ -110,7 +112,7 @@ fn invoke(store: &mut Store<Data>, func: Func, bits: impl Fn(usize) -> u128) -> 
     let ty = func.ty(&*store);
     let params: Vec<Val> =
         ty.params().iter().enumerate().map(|(i, ty)| val(*ty, bits(i))).collect();
-    let mut results: Vec<Val> = ty.results().iter().map(|ty| Val::default_for_ty(*ty)).collect();
+    let mut results: Vec<Val> = ty.results().iter().map(|ty| Val::default(*ty)).collect();
     match func.call(&mut *store, &params, &mut results) {
         Ok(()) => End::Returned(results.iter().map(value).collect()),
         Err(error) => stop(&error),
@@ -124,7 +126,7 @@ fn val(ty: ValType, bits: u128) -> Val {
         ValType::F32 => Val::F32(wasmi::F32::from_bits(bits as u32)),
         ValType::F64 => Val::F64(wasmi::F64::from_bits(bits as u64)),
         ValType::V128 => Val::V128(V128::from(bits)),
-        ValType::FuncRef | ValType::ExternRef => Val::default_for_ty(ty),
+        ValType::FuncRef | ValType::ExternRef => Val::default(ty),
     }
 }
 
@@ -148,7 +150,7 @@ fn supply(store: &mut Store<Data>, name: String, ty: &ExternType) -> Option<Exte
             Ok(())
         })
         .into(),
-        ExternType::Table(ty) => Table::new(store, *ty, Ref::null(ty.element())).ok()?.into(),
+        ExternType::Table(ty) => Table::new(store, *ty, Val::default(ty.element())).ok()?.into(),
         ExternType::Memory(ty) => Memory::new(store, *ty).ok()?.into(),
         ExternType::Global(ty) => Global::new(store, val(ty.content(), 0), ty.mutability()).into(),
     })
@@ -169,9 +171,7 @@ fn stop(error: &Error) -> End {
     End::Trapped(match code {
         TrapCode::StackOverflow => return End::Exhausted("the stack"),
         TrapCode::OutOfFuel => return End::Exhausted("fuel"),
-        TrapCode::GrowthOperationLimited | TrapCode::OutOfSystemMemory => {
-            return End::Exhausted("a resource");
-        }
+        TrapCode::GrowthOperationLimited => return End::Exhausted("a resource"),
         TrapCode::UnreachableCodeReached => Trap::Unreachable,
         TrapCode::MemoryOutOfBounds => Trap::Memory,
         TrapCode::TableOutOfBounds => Trap::Table,
