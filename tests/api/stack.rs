@@ -121,7 +121,8 @@ fn class_05_a_frame_of_a_megabyte() {
         run.call(&mut store, 0).unwrap();
         assert_eq!(trapped(run.call(&mut store, 1000)), Trap::StackOverflow);
     });
-    for kib in [64, 256, 1024] {
+    // The C library may hand a thread a stack that is left over, of up to four times that size.
+    for kib in [64, 256] {
         on_stack(kib, || {
             assert_eq!(trapped(run.call(&mut store, 0)), Trap::StackOverflow);
         });
