@@ -126,7 +126,8 @@ fn class_05_a_frame_of_all_locals() {
         });
     }
     assert_eq!(on_stack(16 << 10, || run.call(&mut store, 3).unwrap()), 3 * 49_999);
-    assert_eq!(on_stack(512, || trapped(run.call(&mut store, 0))), Trap::StackOverflow);
+    // The C library may hand a thread a stack that is left over, of up to four times that size.
+    assert_eq!(on_stack(128, || trapped(run.call(&mut store, 0))), Trap::StackOverflow);
 }
 
 #[test]
