@@ -207,7 +207,7 @@ fn class_05_a_chain_of_functions() {
     let run = instance.get_typed_func::<i32, i32>(&mut store, "run").unwrap();
     let last = FUNCTIONS as i32 - 1;
     assert_eq!(on_stack(64 << 10, || run.call(&mut store, 5).unwrap()), last + 5);
-    assert_eq!(on_stack(512, || trapped(run.call(&mut store, 5))), Trap::StackOverflow);
+    assert_eq!(on_stack(128, || trapped(run.call(&mut store, 5))), Trap::StackOverflow);
 }
 
 #[test]
