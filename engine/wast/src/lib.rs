@@ -106,9 +106,7 @@ pub fn run_with(
     let mut outcome = Outcome { directives: forms.len(), failures: Vec::new() };
     for form in &forms {
         let result = match &mut session {
-            Ok(session) if session.is_interrupted() => {
-                Err("not run: the script took too long before".to_string())
-            }
+            Ok(session) if session.is_interrupted() => Err(session::NOT_RUN.to_string()),
             Ok(session) => run_one(session, form, source, 1),
             Err(message) => Err(message.clone()),
         };

@@ -7,6 +7,8 @@ use precompile::{
     RootScope, SharedMemory, Store, Trap, Val,
 };
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use wast::token::Id;
 use wast::{QuoteWat, WastDirective, WastExecute, WastInvoke, WastThread, Wat};
@@ -32,8 +34,8 @@ pub(crate) struct Session {
     lacking: Features,
     /// The epochs that it may take.
     epochs: Option<u64>,
-    /// Whether they are over.
-    is_interrupted: bool,
+    /// Whether they are over, for the script or for one of its threads: all share it.
+    is_interrupted: Arc<AtomicBool>,
 }
 
 /// Shared memories by the names under which a module exports them.
@@ -75,18 +77,20 @@ impl Session {
             threads: HashMap::new(),
             lacking,
             epochs,
-            is_interrupted: false,
+            is_interrupted: Arc::default(),
         })
     }
 
     /// Whether the epochs of the script are over, so that nothing more of it can run.
     pub(crate) fn is_interrupted(&self) -> bool {
-        self.is_interrupted
+        self.is_interrupted.load(Ordering::Relaxed)
     }
 
     /// Why a directive ended, noted if it is that the script took too long.
     fn stopped(&mut self, error: Error) -> Stopped {
-        self.is_interrupted |= error.downcast_ref() == Some(&Trap::Interrupt);
+        if error.downcast_ref() == Some(&Trap::Interrupt) {
+            self.is_interrupted.store(true, Ordering::Relaxed);
+        }
         Stopped::Engine(error)
     }
 
@@ -173,6 +177,7 @@ impl Session {
         }
         let child = Session::new(&self.engine, self.lacking, self.epochs);
         let mut child = child.map_err(|error| format!("no module `spectest`: {error:#}"))?;
+        child.is_interrupted = Arc::clone(&self.is_interrupted);
         if let Some(module) = thread.shared_module {
             let memories = self.shared_memories(module)?;
             // As an instance of that name would be.
@@ -183,6 +188,10 @@ impl Session {
         let run = move || {
             let mut failures = Vec::new();
             for form in script::inside(&text) {
+                if child.is_interrupted() {
+                    failures.push(NOT_RUN.to_string());
+                    break;
+                }
                 if let Err(message) = run_one(&mut child, &form, &text, line) {
                     let line = form.line(&text) - 1 + line;
                     failures.push(format!("line {line}: {}: {message}", form.keyword()));
@@ -361,6 +370,9 @@ impl Thread {
 fn all(failures: Vec<String>) -> Result<(), String> {
     if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
 }
+
+/// What is said of the rest of a script whose epochs are over.
+pub(crate) const NOT_RUN: &str = "not run: the script took too long before";
 
 /// What is said of components, wherever they are.
 pub(crate) const COMPONENT: &str = "components are not supported yet";
