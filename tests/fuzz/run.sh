@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# Fuzzes the engine: builds the targets with coverage, and runs them one after another.
+# Fuzzes the engine: builds the targets with coverage, and runs them, as many at a time as there
+# are processors.
 #
 #     tests/fuzz/run.sh SECONDS [TARGET...]
 #
-# Each target gets so many seconds. Prints a line for each, and exits with 1 if one found anything;
-# what it found is in target/fuzz/findings/TARGET, and
+# Each target gets so many seconds on a processor of its own. Prints a line for each, and exits
+# with 1 if one found anything; what it found is in target/fuzz/findings/TARGET, and
 #
 #     target/fuzz/bin/fuzz-TARGET FILE
 #
 # runs it again. What is worth keeping stays in target/fuzz/corpus/TARGET between runs.
 #
 # Coverage of edges, in the code generator as well, is a pass of LLVM that any rustc runs when it is
-# told to by `-C`: no nightly compiler and no sanitizer. libFuzzer must not take the signals that traps are made of, so its handlers for
-# these are off; a signal that is not wasm's ends the process, and is a finding all the same.
+# told to by `-C`: no nightly compiler and no sanitizer. libFuzzer must not take the signals that
+# traps are made of, so its handlers for these are off; a signal that is not wasm's ends the
+# process, and is a finding all the same.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -40,34 +42,40 @@ for target in "${all[@]}"; do
     cp "$out/build/$host/fuzz/fuzz-$target" "$out/bin/"
 done
 
-failed=0
-for target in "${targets[@]}"; do
-    corpus=$out/corpus/$target findings=$out/findings/$target log=$out/$target.log
+# Fails if the target found anything.
+run() { # TARGET
+    local target=$1 status=0 length=512 result=ok
+    local corpus=$out/corpus/$target findings=$out/findings/$target log=$out/$target.log
     mkdir -p "$corpus" "$findings"
     case $target in
         differential | optlevels | compile) length=4096 ;;
-        *) length=512 ;;
     esac
-    status=0
+    local folders=("$corpus")
+    if [ -d "tests/fuzz/seeds/$target" ]; then folders+=("tests/fuzz/seeds/$target"); fi
     # Leaks are for a sanitizer; memory is for the engine's limits.
-    seeds=tests/fuzz/seeds/$target
-    if ! [ -d "$seeds" ]; then seeds=; fi
-    RUST_BACKTRACE=0 "$out/bin/fuzz-$target" "$corpus" $seeds \
+    RUST_BACKTRACE=0 "$out/bin/fuzz-$target" "${folders[@]}" \
         -max_total_time="$seconds" -max_len="$length" -len_control=0 \
         -timeout=60 -rss_limit_mb=4096 -artifact_prefix="$findings/" -print_final_stats=1 \
         -handle_segv=0 -handle_bus=0 -handle_ill=0 -handle_fpe=0 \
         -detect_leaks=0 >"$log" 2>&1 || status=$?
+    local runs rate edges kept
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -1)
     rate=$(sed -n 's/^stat::average_exec_per_sec: *//p' "$log" | tail -1)
     edges=$(sed -n 's/.* cov: \([0-9]*\).*/\1/p' "$log" | tail -1)
     kept=$(find "$corpus" -type f | wc -l)
-    if [ "$status" -eq 0 ]; then
-        result=ok
-    else
-        result="FAILED ($status), see $log"
-        failed=1
-    fi
-    printf '%-13s %s: %s runs, %s a second, %s edges, %s kept\n' \
-        "$target" "$result" "${runs:-?}" "${rate:-?}" "${edges:-?}" "$kept"
+    [ "$status" -eq 0 ] || result="FAILED ($status), see $log"
+    printf '%-13s %s: %s runs in %s s, %s a second, %s edges, %s kept\n' \
+        "$target" "$result" "${runs:-?}" "$seconds" "${rate:-?}" "${edges:-?}" "$kept"
+    [ "$status" -eq 0 ]
+}
+
+at_once=$(nproc)
+failed=0
+for target in "${targets[@]}"; do
+    if [ "$(jobs -rp | wc -l)" -ge "$at_once" ]; then wait -n || failed=1; fi
+    run "$target" &
+done
+while [ -n "$(jobs -p)" ]; do
+    wait -n || failed=1
 done
 exit $failed
