@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::error::{ErrorKind, Result};
 use crate::key::Key;
 
 /// A last use is written down at most this often. What differs by less is equally old.
@@ -146,6 +147,35 @@ impl Budget {
     }
 }
 
+/// Bytes as people write them: a whole number, and behind it nothing or a unit. K, M, G and T are
+/// powers of 1024, in upper or lower case, with or without `B` or `iB`.
+///
+/// # Errors
+/// If the text is anything else, or more than a `u64` holds.
+///
+/// ```
+/// assert_eq!(precompile_cache::parse_size("20 GiB").unwrap(), 20 << 30);
+/// assert!(precompile_cache::parse_size("1.5G").is_err());
+/// ```
+pub fn parse_size(text: &str) -> Result<u64> {
+    let trimmed = text.trim();
+    let end = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
+    let (number, unit) = trimmed.split_at(end);
+    let shift = match unit.trim().to_ascii_uppercase().as_str() {
+        "" | "B" => Some(0),
+        "K" | "KB" | "KIB" => Some(10),
+        "M" | "MB" | "MIB" => Some(20),
+        "G" | "GB" | "GIB" => Some(30),
+        "T" | "TB" | "TIB" => Some(40),
+        _ => None,
+    };
+    let bytes = shift.and_then(|shift| number.parse::<u64>().ok()?.checked_mul(1 << shift));
+    bytes.ok_or_else(|| {
+        let expected = "a size, a whole number with K, M, G, T or nothing behind it, such as 500M";
+        ErrorKind::Parse { expected, found: text.to_owned() }.into()
+    })
+}
+
 impl Default for Budget {
     fn default() -> Budget {
         Budget::new()
@@ -205,6 +235,17 @@ mod tests {
         let huge = Budget::new().max_bytes(u64::MAX).free_share(99);
         assert!(huge.limit(u64::MAX, Some(u64::MAX)).is_some());
         assert_eq!(Budget::new().limit(1, Some(0)), None);
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let sizes = [("0", 0), ("12", 12), ("1k", 1024), ("2 MiB", 2 << 20), ("3GB", 3 << 30)];
+        for (text, bytes) in sizes {
+            assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
+        }
+        for text in ["", "M", "1.5G", "-1", "1X", "20000000T", "9999999999999999999999", "1KM"] {
+            assert!(parse_size(text).unwrap_err().to_string().contains("a size"), "{text}");
+        }
     }
 
     #[test]

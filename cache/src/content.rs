@@ -20,6 +20,33 @@ pub struct Content {
     body: Body,
     origin: Option<Arc<Path>>,
     layer: Option<LayerId>,
+    stamp: Option<Stamp>,
+}
+
+/// Which file an entry was read from, so that another one in its place is told from it: entries are
+/// replaced, and never changed. Made by [`Content::stamp`], for
+/// [`Layers::reject_seen`](crate::Layers::reject_seen).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    file: (u64, u64),
+    length: u64,
+    /// Numbers of files are used again, but hardly within one tick.
+    modified: (i64, u64),
+}
+
+impl Stamp {
+    // The fields' widths and signs differ between platforms; only equality counts.
+    #[cfg_attr(
+        target_os = "linux",
+        expect(clippy::unnecessary_cast, reason = "other systems have other widths")
+    )]
+    pub(crate) fn of(stat: &rustix::fs::Stat) -> Stamp {
+        Stamp {
+            file: (stat.st_dev as u64, stat.st_ino as u64),
+            length: stat.st_size as u64,
+            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u64),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -31,13 +58,14 @@ enum Body {
 impl Content {
     /// Content in memory, from a `Vec<u8>`, a `Box<[u8]>`, an `Arc<[u8]>` or a slice.
     pub fn from_bytes(bytes: impl Into<Arc<[u8]>>) -> Content {
-        Content { body: Body::Bytes(bytes.into()), origin: None, layer: None }
+        Content { body: Body::Bytes(bytes.into()), origin: None, layer: None, stamp: None }
     }
 
     /// The first `len` bytes of `file`, which must be open for reading and stay as it is while the
     /// content lives.
     pub fn from_file(file: File, len: u64) -> Content {
-        Content { body: Body::File { file: Arc::new(file), len }, origin: None, layer: None }
+        let body = Body::File { file: Arc::new(file), len };
+        Content { body, origin: None, layer: None, stamp: None }
     }
 
     /// The same content with a path that messages name it by.
@@ -45,6 +73,17 @@ impl Content {
     pub fn with_origin(mut self, origin: impl Into<Arc<Path>>) -> Content {
         self.origin = Some(origin.into());
         self
+    }
+
+    pub(crate) fn with_stamp(mut self, stat: &rustix::fs::Stat) -> Content {
+        self.stamp = Some(Stamp::of(stat));
+        self
+    }
+
+    /// Which file of a directory the content was read from; `None` if it was not, or is a copy that
+    /// was passed on.
+    pub fn stamp(&self) -> Option<Stamp> {
+        self.stamp
     }
 
     pub(crate) fn with_layer(mut self, layer: LayerId) -> Content {

@@ -75,6 +75,8 @@ pub enum ErrorKind {
     },
     /// No home folder is known, so there is no default directory to write to.
     NoHome,
+    /// The process has rights that whoever started it lacks, so its environment says nothing.
+    Privileged,
     /// The operating system refused an operation.
     Io {
         /// What was tried, as a verb and its object: "open the entry".
@@ -138,9 +140,10 @@ impl Error {
             | ErrorKind::NotADirectory { path }
             | ErrorKind::Missing { path }
             | ErrorKind::ReadOnly { path } => Some(path),
-            ErrorKind::DescriptionTooLong { .. } | ErrorKind::Parse { .. } | ErrorKind::NoHome => {
-                None
-            }
+            ErrorKind::DescriptionTooLong { .. }
+            | ErrorKind::Parse { .. }
+            | ErrorKind::NoHome
+            | ErrorKind::Privileged => None,
         }
     }
 
@@ -232,6 +235,10 @@ impl fmt::Display for Error {
                 "no home folder is known, so nothing is cached; set HOME, XDG_CACHE_HOME or \
                  PRECOMPILE_CACHE_DIR",
             ),
+            ErrorKind::Privileged => f.write_str(
+                "this process has rights that whoever started it lacks (set-user-ID or file \
+                 capabilities), so its environment is not read; name directories explicitly",
+            ),
             ErrorKind::Io { operation, path, source } => {
                 write!(f, "could not {operation}")?;
                 if let Some(path) = path {
@@ -282,7 +289,8 @@ impl Distrust {
         match self {
             Distrust::Owner { .. } | Distrust::Writable { .. } => {
                 "choose a directory that only you or root can write to, repair its owner and mode, \
-                 or trust it explicitly"
+                 or trust the cache directory explicitly: --trust-dir on the command line, \
+                 dangerously_trust_dir in code"
             }
             Distrust::Unsigned | Distrust::UnknownSignature | Distrust::UnknownKey { .. } => {
                 "sign it with a trusted key, or trust the key that signed it"

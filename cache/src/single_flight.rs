@@ -1,6 +1,8 @@
-//! Single flight within the process: of several threads that want one key, one works.
+//! Single flight within the process: of several threads that want one key, one works. When it fails,
+//! the next one does, while the others go on waiting.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,19 +14,27 @@ pub(crate) struct Flights(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    // Each flight has a number, so that a waiter is not taken in by the next one of the same key.
-    running: Mutex<(HashMap<Key, u64>, u64)>,
+    /// Each flight is a value of its own, so that a waiter is not taken in by the next one of the
+    /// same key.
+    running: Mutex<HashMap<Key, Arc<Landed>>>,
     landed: Condvar,
 }
+
+/// Whether the work of a flight is of use to those who wait.
+type Landed = AtomicBool;
 
 /// How [`Flights::begin`] ended.
 #[derive(Debug)]
 pub(crate) enum Begun {
     /// The caller works, and frees the others when this guard goes, be it by a panic.
-    Leader(Leader),
-    /// Another thread worked and is done, whether it succeeded or not.
+    Leader {
+        leader: Leader,
+        /// Whether others worked before, and failed.
+        waited: bool,
+    },
+    /// Another thread worked, and has [published](Flights::land) what came of it.
     Waited,
-    /// Another thread still works; the caller need not wait longer.
+    /// Others still work; the caller need not wait longer.
     TimedOut,
 }
 
@@ -37,33 +47,45 @@ pub(crate) struct Leader {
 impl Flights {
     pub(crate) fn begin(&self, key: &Key, wait: Duration) -> Begun {
         let mut running = self.0.lock();
-        let Some(&number) = running.0.get(key) else {
-            running.1 += 1;
-            let number = running.1;
-            running.0.insert(*key, number);
-            return Begun::Leader(Leader { shared: Arc::clone(&self.0), key: *key });
-        };
         // A wait beyond the clock's range is a wait without end.
         let deadline = Instant::now().checked_add(wait);
-        while running.0.get(key) == Some(&number) {
-            let left = match deadline {
-                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-                None => Duration::from_secs(3600),
+        let mut waited = false;
+        loop {
+            let Some(flight) = running.get(key).map(Arc::clone) else {
+                running.insert(*key, Arc::default());
+                let leader = Leader { shared: Arc::clone(&self.0), key: *key };
+                return Begun::Leader { leader, waited };
             };
-            if left.is_zero() {
-                return Begun::TimedOut;
+            waited = true;
+            while running.get(key).is_some_and(|now| Arc::ptr_eq(now, &flight)) {
+                let left = match deadline {
+                    Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+                    None => Duration::from_secs(3600),
+                };
+                if left.is_zero() {
+                    return Begun::TimedOut;
+                }
+                running = match self.0.landed.wait_timeout(running, left) {
+                    Ok((guard, _)) => guard,
+                    Err(poisoned) => poisoned.into_inner().0,
+                };
             }
-            running = match self.0.landed.wait_timeout(running, left) {
-                Ok((guard, _)) => guard,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
+            if flight.load(Ordering::Relaxed) {
+                return Begun::Waited;
+            }
         }
-        Begun::Waited
+    }
+
+    /// Says that nobody who waits for `key` now has to work when the flight ends.
+    pub(crate) fn land(&self, key: &Key) {
+        if let Some(flight) = self.0.lock().get(key) {
+            flight.store(true, Ordering::Relaxed);
+        }
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, (HashMap<Key, u64>, u64)> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Landed>>> {
         // No code of a caller runs under the lock: a poisoned one guards a good value.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,7 +93,7 @@ impl Shared {
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        self.shared.lock().0.remove(&self.key);
+        self.shared.lock().remove(&self.key);
         self.shared.landed.notify_all();
     }
 }
@@ -79,7 +101,7 @@ impl Drop for Leader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::thread;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -93,20 +115,54 @@ mod tests {
         let flights = Flights::default();
         let leaders = AtomicUsize::new(0);
         let first = flights.begin(&key(), LONG);
-        assert!(matches!(first, Begun::Leader(_)));
+        assert!(matches!(first, Begun::Leader { waited: false, .. }));
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| match flights.begin(&key(), LONG) {
                     Begun::Waited => {}
                     // A thread that comes after the landing leads a flight of its own.
-                    Begun::Leader(_) => _ = leaders.fetch_add(1, Ordering::Relaxed),
+                    Begun::Leader { .. } => _ = leaders.fetch_add(1, Ordering::Relaxed),
                     Begun::TimedOut => panic!("nobody waits for a minute"),
                 });
             }
             thread::sleep(Duration::from_millis(50));
             assert_eq!(leaders.load(Ordering::Relaxed), 0);
+            flights.land(&key());
             drop(first);
         });
+    }
+
+    #[test]
+    fn when_the_leader_fails_the_others_take_turns() {
+        let flights = Flights::default();
+        let (working, worked) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let first = flights.begin(&key(), LONG);
+        let freed = thread::scope(|scope| {
+            let waiters: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let Begun::Leader { leader, waited } = flights.begin(&key(), LONG) else {
+                            return true;
+                        };
+                        assert!(waited, "it came while the first one worked");
+                        assert_eq!(working.fetch_add(1, Ordering::Relaxed), 0, "one at a time");
+                        thread::sleep(Duration::from_millis(5));
+                        // The third one succeeds.
+                        if worked.fetch_add(1, Ordering::Relaxed) == 2 {
+                            flights.land(&key());
+                        }
+                        working.fetch_sub(1, Ordering::Relaxed);
+                        drop(leader);
+                        false
+                    })
+                })
+                .collect();
+            thread::sleep(Duration::from_millis(50));
+            drop(first);
+            waiters.into_iter().map(|waiter| waiter.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(worked.load(Ordering::Relaxed), 3);
+        assert_eq!(freed.iter().filter(|freed| **freed).count(), 5);
     }
 
     #[test]
@@ -131,6 +187,6 @@ mod tests {
         let _leader = flights.begin(&key(), LONG);
         assert!(matches!(flights.begin(&key(), Duration::from_millis(5)), Begun::TimedOut));
         let other = Key::new([1; 32], [3; 32]);
-        assert!(matches!(flights.begin(&other, LONG), Begun::Leader(_)));
+        assert!(matches!(flights.begin(&other, LONG), Begun::Leader { .. }));
     }
 }

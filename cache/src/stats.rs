@@ -89,6 +89,8 @@ counters! {
     lock_failures,
     /// Reads and writes of what is remembered about files that failed.
     memo_failures,
+    /// Lines that could not be noted in the record.
+    record_failures,
 }
 
 /// One counter. Counters order nothing, so relaxed operations do.

@@ -105,6 +105,65 @@ fn a_damaged_entry_is_deleted_where_that_is_possible() {
 }
 
 #[test]
+fn what_took_the_place_of_a_rejected_entry_stays() {
+    let (_folder, [_, _, rw]) = folders();
+    fill(&rw, "bad");
+    let layers = Layers::builder().read_write(&rw).build();
+    let Outcome::Hit { layer, content: bad } = layers.lookup(&key()).outcome else { panic!() };
+    let seen = bad.stamp();
+    assert!(seen.is_some());
+    fill(&rw, "good");
+    assert!(layers.reject_seen(&key(), layer, seen, Reject::Corrupt).is_none());
+    assert_eq!(hit(&layers), (LayerId::Dir, "good".into()));
+    let Outcome::Hit { layer, content: bad } = layers.lookup(&key()).outcome else { panic!() };
+    assert!(layers.reject_seen(&key(), layer, bad.stamp(), Reject::Corrupt).is_none());
+    assert_eq!(miss(&layers), MissReason::Absent);
+    let stats = layers.stats();
+    assert_eq!((stats.rejected_corrupt, stats.deletes, stats.delete_failures), (2, 1, 0));
+}
+
+#[test]
+fn when_work_fails_those_who_wait_take_turns() {
+    let (_folder, [_, _, rw]) = folders();
+    let layers = Layers::builder().read_write(&rw).build();
+    let (working, worked) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let flight = layers.begin(&key());
+                if layers.look_again(&flight).is_hit() {
+                    return;
+                }
+                assert_eq!(working.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
+                thread::sleep(Duration::from_millis(10));
+                // The fourth one makes it, the others fail.
+                if worked.fetch_add(1, Ordering::SeqCst) == 3 {
+                    assert!(layers.publish(&key(), &content("made"), b"").is_none());
+                }
+                working.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    assert_eq!(worked.load(Ordering::SeqCst), 4);
+    assert_eq!(hit(&layers).1, "made");
+}
+
+#[test]
+fn lines_are_noted_in_a_record_in_each_mode() {
+    let (folder, [_, _, rw]) = folders();
+    let path = folder.path().join("record");
+    for mode in [Mode::Auto, Mode::ReadOnly, Mode::RequireHit, Mode::Off] {
+        let layers = Layers::builder().read_write(&rw).mode(mode).record(&path).build();
+        assert!(layers.problems().is_empty());
+        layers.note(|| format!("in mode {mode}"));
+        layers.note(|| format!("in mode {mode}"));
+        assert_eq!(layers.stats().record_failures, 0);
+    }
+    let all = "in mode auto\nin mode read-only\nin mode require-hit\nin mode off\n";
+    assert_eq!(fs::read_to_string(path).unwrap(), all);
+}
+
+#[test]
 fn what_is_rejected_is_not_returned_again() {
     let (_folder, [one, two, rw]) = folders();
     fill(&one, "one");

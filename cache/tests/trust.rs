@@ -7,7 +7,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use precompile_cache::{
-    Cache, Content, DirCache, DirOptions, Distrust, Error, ErrorKind, Key, TrustAnyone,
+    Cache, Content, DirCache, DirOptions, Distrust, Error, ErrorKind, Key, Layers, Mode,
+    TrustAnyone,
 };
 
 fn key() -> Key {
@@ -38,7 +39,7 @@ fn names(path: &Path) -> Vec<String> {
 fn names_component(error: &Error, component: &Path) {
     assert!(error.is_untrusted(), "{error}");
     assert_eq!(error.path(), Some(component), "{error}");
-    assert!(error.to_string().contains("trust it explicitly"), "{error}");
+    assert!(error.to_string().contains("--trust-dir"), "{error}");
 }
 
 #[test]
@@ -209,6 +210,41 @@ fn a_directory_in_use_gets_no_tags() {
     fs::write(folder.path().join("source.c"), "text").unwrap();
     DirCache::open(folder.path()).unwrap().add(&key(), &content(), b"").unwrap();
     assert!(!folder.path().join(".gitignore").exists());
+}
+
+#[test]
+fn one_directory_among_the_layers_is_trusted_by_any_of_its_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
+    for path in [&one, &two] {
+        DirCache::open(path).unwrap().add(&key(), &content(), b"").unwrap();
+        set_mode(path, 0o777);
+    }
+    symlink("one", folder.path().join("link")).unwrap();
+    let trusting = |path: &str| {
+        let builder = Layers::builder().read_only(&one).read_write(&two);
+        let promise = TrustAnyone::i_vouch_for_every_writer();
+        builder.dangerously_trust_dir(folder.path().join(path), promise)
+    };
+    let problems = |path| {
+        let layers = trusting(path).build();
+        assert!(layers.is_vouched());
+        let all =
+            layers.problems().iter().map(|problem| problem.error.path().unwrap().to_path_buf());
+        (all.collect::<Vec<_>>(), layers.lookup(&key()).is_hit())
+    };
+    for path in ["one", "one/", "link", "two/../one"] {
+        assert_eq!(problems(path), (vec![two.clone()], true), "{path}");
+    }
+    assert_eq!(problems("two"), (vec![one.clone()], true));
+    // Neither what is around it nor what is in it.
+    for path in ["", ".", "three", "one/0101"] {
+        assert_eq!(problems(path), (vec![one.clone(), two.clone()], false), "{path}");
+    }
+    // A reader does as well with the read-write directory.
+    let reader = trusting("two").mode(Mode::ReadOnly).build();
+    assert_eq!(reader.problems().len(), 1);
+    assert!(reader.lookup(&key()).is_hit());
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! | `commands` | one file a command |
 //! | `manifest` | the list of what was warmed |
 //! | `platform` | platforms as container people write them |
-//! | `units` | sizes and times as people write them |
+//! | `units` | times as people write them |
 //! | `report`, `rows` | what people are told, and what tools are |
 //!
 //! Standard output is data only; all else goes to standard error.

@@ -1,25 +1,12 @@
-//! Sizes and times as people write and read them.
+//! Times as people write and read them.
 
 use std::time::{Duration, SystemTime};
 
-/// Bytes: a number, and behind it nothing or a unit: K, M, G and T are powers of 1024, with or
-/// without `B` or `iB`.
-pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
-    let (number, unit) = split(text);
-    let factor = match unit.to_ascii_uppercase().trim_end_matches('B').trim_end_matches('I') {
-        "" => 1,
-        "K" => 1 << 10,
-        "M" => 1 << 20,
-        "G" => 1 << 30,
-        "T" => 1_u64 << 40,
-        _ => return Err("a size is a number with K, M, G, T or nothing behind it".to_string()),
-    };
-    times(number, factor).ok_or_else(|| "a size is a whole number, such as 500M".to_string())
-}
-
 /// A time: a number with a unit from seconds to weeks.
 pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
-    let (number, unit) = split(text);
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = (&text[..end], text[end..].trim());
     let factor = match unit {
         "s" => 1,
         "m" | "min" => 60,
@@ -28,18 +15,8 @@ pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
         "w" => 7 * 86_400,
         _ => return Err("a time is a number with s, m, h, d or w behind it".to_string()),
     };
-    let seconds = times(number, factor);
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
     seconds.map(Duration::from_secs).ok_or_else(|| "a time is a whole number, such as 30d".into())
-}
-
-fn split(text: &str) -> (&str, &str) {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    (&text[..end], text[end..].trim())
-}
-
-fn times(number: &str, factor: u64) -> Option<u64> {
-    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 /// How long ago, in one unit.
@@ -64,14 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_times() {
-        let sizes = [("0", 0), ("12", 12), ("1k", 1024), ("2 MiB", 2 << 20), ("3GB", 3 << 30)];
-        for (text, bytes) in sizes {
-            assert_eq!(parse_size(text), Ok(bytes), "{text}");
-        }
-        for text in ["", "M", "1.5G", "-1", "1X", "20000000T", "9999999999999999999999", "1KM"] {
-            assert!(parse_size(text).is_err(), "{text}");
-        }
+    fn times() {
         for (text, seconds) in [("90s", 90), ("2m", 120), ("1h", 3600), ("2 w", 1_209_600)] {
             assert_eq!(parse_age(text), Ok(Duration::from_secs(seconds)), "{text}");
         }

@@ -33,12 +33,12 @@ impl DirCache {
         if self.policy == Policy::Signed {
             let content = self.private_copy(&file, &found)?;
             self.touch(&file, &stat);
-            return Ok(Some(content));
+            return Ok(Some(content.with_stamp(&stat)));
         }
         self.check(&file, &found).map_err(|error| self.unreadable(key, error))?;
         self.touch(&file, &stat);
         let content = Content::from_file(file, found.trailer.content_length);
-        Ok(Some(content.with_origin(self.entry_path(key))))
+        Ok(Some(content.with_origin(self.entry_path(key)).with_stamp(&stat)))
     }
 
     /// Checks as much of the content as the policy asks for.

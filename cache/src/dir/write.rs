@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::entry::{DESCRIPTION_LIMIT, PIECE, Summary, Trailer};
 use super::{Access, DirCache, is_absent, layout};
-use crate::content::Content;
+use crate::content::{Content, Stamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, to_hex};
 use rustix::fs::Mode;
@@ -87,6 +87,42 @@ impl DirCache {
             result => result,
         };
         removed.or_else(absent_is_fine).map_err(failed)
+    }
+
+    /// Removes the entry of `key` if it is damaged. Another process may have put a good one in its
+    /// place since that was found out, which stays: then `false`.
+    pub(crate) fn remove_damaged(&self, key: &Key) -> Result<bool> {
+        let seen = self.stamp_at(key)?;
+        match self.read_entry(key) {
+            Err(error) if error.is_corrupt() => self.remove_seen(key, seen),
+            other => other.map(|_| false),
+        }
+    }
+
+    /// Removes the entry of `key` if it is the one that was `seen`; `false` when another one is
+    /// there. Between the look and the removal is a moment in which one may still be replaced:
+    /// that costs the work of making it again.
+    pub(crate) fn remove_seen(&self, key: &Key, seen: Option<Stamp>) -> Result<bool> {
+        self.writable()?;
+        if seen.is_some() && self.stamp_at(key)?.is_some_and(|now| Some(now) != seen) {
+            return Ok(false);
+        }
+        self.remove_entry(key).map(|()| true)
+    }
+
+    /// Which file has the name of the entry; `None` for none, or none that could be an entry.
+    fn stamp_at(&self, key: &Key) -> Result<Option<Stamp>> {
+        let group = match self.open_group(key.group()) {
+            Ok(Some(group)) => group,
+            Ok(None) => return Ok(None),
+            Err(error) if error.is_corrupt() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match self.disk.stat_at(group.as_fd(), &to_hex(key.id())) {
+            Ok(stat) => Ok(Some(Stamp::of(&stat))),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(Error::io("inspect the entry", Some(&self.entry_path(key)), error)),
+        }
     }
 
     /// Opens the folder of a group, and makes it first where it is missing.
@@ -271,4 +307,34 @@ fn absent_is_fine(error: io::Error) -> io::Result<()> {
 /// differently.
 fn is_directory(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::ISDIR | Errno::PERM))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cache;
+
+    #[test]
+    fn a_good_entry_in_the_place_of_a_damaged_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = DirCache::open(folder.path()).unwrap();
+        let key = Key::new([1; 32], [2; 32]);
+        let add = || cache.add(&key, &Content::from_bytes(b"content".to_vec()), b"").unwrap();
+        assert!(!cache.remove_damaged(&key).unwrap(), "there is none");
+        add();
+        assert!(!cache.remove_damaged(&key).unwrap(), "it is good");
+        let seen = cache.stamp_at(&key).unwrap();
+        assert_eq!(seen, cache.get(&key).unwrap().unwrap().stamp());
+        let path = cache.entry_path(&key);
+        std::fs::write(&path, b"damage").unwrap();
+        assert!(cache.remove_damaged(&key).unwrap());
+        assert!(!path.exists());
+        add();
+        assert!(!cache.remove_seen(&key, seen).unwrap(), "another one");
+        assert!(cache.remove_seen(&key, cache.stamp_at(&key).unwrap()).unwrap());
+        // What is no file has no place there.
+        std::os::unix::fs::symlink("elsewhere", &path).unwrap();
+        assert!(cache.remove_damaged(&key).unwrap());
+        assert!(!path.is_symlink());
+    }
 }

@@ -12,6 +12,7 @@ use crate::budget::Budget;
 use crate::cache::Cache;
 use crate::dir::{DirCache, DirOptions};
 use crate::error::{Error, Result};
+use crate::journal::Journal;
 use crate::memo::Memo;
 use crate::memory::MemoryCache;
 use crate::observer::Observer;
@@ -34,11 +35,13 @@ pub struct LayersBuilder {
     backfill: bool,
     memory: Option<u64>,
     options: DirOptions,
+    trusted_dirs: Vec<PathBuf>,
     trusted_keys: TrustedKeys,
     mode: Mode,
     wait: Duration,
     budget: Option<Budget>,
     watch: Watch,
+    record: Option<PathBuf>,
     is_vouched: bool,
     problems: Vec<Problem>,
 }
@@ -89,11 +92,13 @@ impl LayersBuilder {
             backfill: true,
             memory: None,
             options: DirOptions::new(),
+            trusted_dirs: Vec::new(),
             trusted_keys: TrustedKeys::new(),
             mode: Mode::Auto,
             wait: WAIT,
             budget: None,
             watch: Watch::default(),
+            record: None,
             is_vouched: false,
             problems: Vec::new(),
         }
@@ -193,6 +198,25 @@ impl LayersBuilder {
         self
     }
 
+    /// Waives the trust rule for one directory, wherever it is among the layers that are opened by
+    /// path: for one that cannot follow the rule, such as a volume of mode 0777 that only trusted
+    /// containers mount. What is promised is written at [`TrustAnyone::i_vouch_for_every_writer`].
+    pub fn dangerously_trust_dir(
+        mut self,
+        path: impl Into<PathBuf>,
+        _promise: TrustAnyone,
+    ) -> Self {
+        self.is_vouched = true;
+        self.trusted_dirs.push(path.into());
+        self
+    }
+
+    /// Whether the trust rule was waived for any layer. An engine takes such layers through an
+    /// `unsafe` call only.
+    pub fn is_vouched(&self) -> bool {
+        self.is_vouched
+    }
+
     /// How much of an entry is checked, in all directories that these layers open by path.
     ///
     /// [`Policy::Signed`] is for those that are only read. The read-write directory goes on being
@@ -255,9 +279,21 @@ impl LayersBuilder {
         self
     }
 
+    #[cfg(test)]
+    pub(super) fn max_bytes(&self) -> Option<u64> {
+        self.budget.as_ref()?.max_bytes
+    }
+
     /// Tells `observer` of each lookup, add, wait and eviction.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.watch = Watch(Some(observer));
+        self
+    }
+
+    /// Appends to this file what the owner of the layers notes by [`Layers::note`], in each mode.
+    /// That it cannot be opened is a [`Problem`].
+    pub fn record(mut self, path: impl Into<PathBuf>) -> Self {
+        self.record = Some(path.into());
         self
     }
 
@@ -304,6 +340,13 @@ impl LayersBuilder {
                 dirs.iter().for_each(|dir| dir.remember_in(Arc::clone(memo)));
             }
         }
+        let record = self.record.take().and_then(|path| match Journal::open(&path) {
+            Ok(journal) => Some(journal),
+            Err(error) => {
+                self.problems.push(Problem { layer: None, error, remedy: "nothing is recorded" });
+                None
+            }
+        });
         let counters = Arc::new(Counters::default());
         let upkeep = match (&writer, self.budget) {
             (Writer::Dir(dir), Some(budget)) if self.mode == Mode::Auto => Some(Upkeep::new(
@@ -328,6 +371,7 @@ impl LayersBuilder {
             flights: Flights::default(),
             counters,
             upkeep,
+            record,
             watch: self.watch,
             rejected: Rejected::default(),
         }
@@ -376,7 +420,7 @@ impl LayersBuilder {
             Source::Path(path) => (path, false),
             Source::PathIfPresent(path) => (path, true),
         };
-        match self.options.open_read_only(path) {
+        match self.options_for(&path).open_read_only(path) {
             Ok(dir) => {
                 let dir = Arc::new(dir);
                 dirs.push(Arc::clone(&dir));
@@ -412,14 +456,15 @@ impl LayersBuilder {
             Source::Path(path) | Source::PathIfPresent(path) => path,
         };
         // What this user has made is believed without a signature; elsewhere one is needed.
+        let options = self.options_for(&path);
         let own = match self.is_signed() {
-            true => self.options.clone().policy(Policy::Auto),
-            false => self.options.clone(),
+            true => options.clone().policy(Policy::Auto),
+            false => options.clone(),
         };
         if self.mode != Mode::Auto {
             // A cache that was never written to is an empty one to a reader.
             let opened = match own.open_read_only(&path) {
-                Err(error) if error.is_untrusted() => self.options.open_read_only(&path),
+                Err(error) if error.is_untrusted() => options.open_read_only(&path),
                 opened => opened,
             };
             return match opened {
@@ -436,7 +481,7 @@ impl LayersBuilder {
                 (open(Arc::clone(&dir), self.mode), Writer::Dir(dir))
             }
             // Filled by somebody else and mounted read-only, perhaps: still good for reading.
-            Err(error) => match self.options.open_read_only(&path) {
+            Err(error) => match options.open_read_only(&path) {
                 Ok(dir) => {
                     let slot = open(Arc::new(dir), self.mode);
                     self.fail(LayerId::Dir, error, "it is read, and nothing is written");
@@ -444,6 +489,21 @@ impl LayersBuilder {
                 }
                 Err(_) => (Some(self.fail(LayerId::Dir, error, "nothing is kept")), Writer::None),
             },
+        }
+    }
+
+    /// The options for a directory: what is trusted by name is trusted by whichever of its names.
+    fn options_for(&self, path: &Path) -> DirOptions {
+        let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        let is_trusted = || {
+            let path = resolved(path);
+            self.trusted_dirs.iter().any(|trusted| resolved(trusted) == path)
+        };
+        match self.trusted_dirs.is_empty() || !is_trusted() {
+            true => self.options.clone(),
+            false => {
+                self.options.clone().dangerously_trust(TrustAnyone::i_vouch_for_every_writer())
+            }
         }
     }
 

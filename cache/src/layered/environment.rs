@@ -4,12 +4,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::{Layers, LayersBuilder, Mode};
+use crate::budget::{Budget, parse_size};
 use crate::error::ErrorKind;
 use crate::policy::Policy;
 
 /// The last read-only layer, where an image has its entries.
 const SYSTEM: &str = "/usr/share/precompile";
 const NAME: &str = "precompile";
+/// The most that the default directory may hold, which nobody looks after: 10 GiB.
+const DEFAULT_SIZE: u64 = 10 << 30;
 
 impl LayersBuilder {
     /// The layers that the environment of this process asks for:
@@ -20,14 +23,36 @@ impl LayersBuilder {
     /// - `PRECOMPILE_CACHE_PATH`: read-only directories, separated by colons, the first one probed
     ///   first.
     /// - `/usr/share/precompile` is the last read-only layer if it exists.
-    /// - `PRECOMPILE_CACHE_MODE`: a [`Mode`]; one that is unknown is `auto`, and a problem.
+    /// - `PRECOMPILE_CACHE_MODE`: a [`Mode`]; one that is unknown is `require-hit`, and a problem.
+    /// - `PRECOMPILE_CACHE_MAX_SIZE`: the [budget](LayersBuilder::budget) of the read-write
+    ///   directory, as [`parse_size`] reads it; `none` or 0 for no limit. When it is not set, 10 GiB
+    ///   for the default directory, and no limit for one that `PRECOMPILE_CACHE_DIR` names. One that
+    ///   is no size is not set, and a problem.
     /// - `PRECOMPILE_CACHE_VERIFY`: a [`Policy`]; one that is unknown is `signed`, and a problem.
     /// - `PRECOMPILE_CACHE_KEYS`: files of [trusted keys](crate::TrustedKeys), separated by colons.
+    /// - `PRECOMPILE_RECORD`: the [record](LayersBuilder::record).
+    ///
+    /// All of them but `/usr/share/precompile` are ignored, and a problem says so, in a process with
+    /// rights that whoever started it lacks: set-user-ID, set-group-ID or file capabilities.
     ///
     /// Nothing else in this crate reads the environment.
-    #[expect(clippy::disallowed_methods, reason = "the one place: whoever calls this asks for it")]
     pub fn from_env() -> LayersBuilder {
-        LayersBuilder::from_variables(|name| std::env::var_os(name))
+        LayersBuilder::from_env_or(|_| None)
+    }
+
+    /// As [`from_env`](LayersBuilder::from_env), where what `named` has for a variable counts in
+    /// place of what the environment has: for options of a command line.
+    #[expect(clippy::disallowed_methods, reason = "the one place: whoever calls this asks for it")]
+    pub fn from_env_or(named: impl Fn(&str) -> Option<OsString>) -> LayersBuilder {
+        if !is_privileged() {
+            return LayersBuilder::from_variables(|name| {
+                named(name).or_else(|| std::env::var_os(name))
+            });
+        }
+        // That there is no home is what comes of it, and not worth a problem of its own.
+        let none = |name: &str| (name == "PRECOMPILE_CACHE_DIR").then(OsString::new);
+        LayersBuilder::from_variables(|name| named(name).or_else(|| none(name)))
+            .problem(ErrorKind::Privileged.into(), "no variable counts")
     }
 
     /// As [`from_env`](LayersBuilder::from_env), with variables from somewhere else.
@@ -39,25 +64,49 @@ impl LayersBuilder {
             builder = paths.fold(builder, LayersBuilder::read_only);
         }
         builder = builder.read_only_if_present(SYSTEM);
+        let mut size = None;
         builder = match variable("PRECOMPILE_CACHE_DIR") {
             Some(path) if path.is_empty() => builder,
             Some(path) => builder.read_write(path),
             None => match default_dir(&variable) {
-                Some(path) => builder.read_write(path),
+                Some(path) => {
+                    size = Some(DEFAULT_SIZE);
+                    builder.read_write(path)
+                }
                 None => builder.problem(ErrorKind::NoHome.into(), "nothing is kept"),
             },
         };
         let word = |name| variable(name).filter(|text| !text.is_empty());
+        if let Some(text) = word("PRECOMPILE_CACHE_MAX_SIZE") {
+            match text.to_string_lossy().as_ref() {
+                "none" => size = None,
+                text => match parse_size(text) {
+                    Ok(bytes) => size = Some(bytes).filter(|bytes| *bytes > 0),
+                    Err(error) => {
+                        builder = builder.problem(error, "PRECOMPILE_CACHE_MAX_SIZE is not used");
+                    }
+                },
+            }
+        }
+        if let Some(bytes) = size {
+            builder = builder.budget(Budget::new().max_bytes(bytes));
+        }
         builder = match word("PRECOMPILE_CACHE_MODE") {
             None => builder,
             Some(text) => match text.to_string_lossy().parse::<Mode>() {
                 Ok(mode) => builder.mode(mode),
-                Err(error) => builder.problem(error, "the mode is auto"),
+                // Whoever means `require-hit` and misspells it must not get work done in silence.
+                Err(error) => builder
+                    .problem(error, "the mode is require-hit, which is the strictest")
+                    .mode(Mode::RequireHit),
             },
         };
         if let Some(list) = word("PRECOMPILE_CACHE_KEYS") {
             let paths = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty());
             builder = paths.fold(builder, LayersBuilder::trusted_keys_file);
+        }
+        if let Some(path) = word("PRECOMPILE_RECORD") {
+            builder = builder.record(path);
         }
         match word("PRECOMPILE_CACHE_VERIFY") {
             None => builder,
@@ -70,6 +119,44 @@ impl LayersBuilder {
             },
         }
     }
+}
+
+/// Whether this process has rights that whoever started it lacks: then its environment is somebody
+/// else's. The kernel's own answer is in the auxiliary vector; ids alone say nothing of file
+/// capabilities.
+fn is_privileged() -> bool {
+    use rustix::process::{getegid, geteuid, getgid, getuid};
+    getuid() != geteuid() || getgid() != getegid() || is_secure_by_kernel()
+}
+
+#[cfg(target_os = "linux")]
+fn is_secure_by_kernel() -> bool {
+    match std::fs::read("/proc/self/auxv") {
+        Ok(vector) => secure_in(&vector),
+        // The kernel hides it from processes that nobody may look into, such as these.
+        Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_secure_by_kernel() -> bool {
+    false
+}
+
+/// Whether an auxiliary vector, pairs of words, has `AT_SECURE` with anything but 0.
+#[cfg(target_os = "linux")]
+fn secure_in(vector: &[u8]) -> bool {
+    const SECURE: u64 = 23;
+    const WORD: usize = size_of::<usize>();
+    // As a kernel of this processor's order writes it; the sum is 0 for a zero only.
+    let is = |word: &[u8], value: u64| {
+        let value = value.to_le_bytes();
+        let order: fn(usize) -> usize =
+            if cfg!(target_endian = "little") { |at| at } else { |at| WORD - 1 - at };
+        (0..WORD).all(|at| word[order(at)] == value[at])
+    };
+    let mut pairs = vector.chunks_exact(2 * WORD);
+    pairs.any(|pair| is(&pair[..WORD], SECURE) && !is(&pair[WORD..], 0))
 }
 
 /// The user's cache folder. Relative paths do not count, as the XDG specification wants it.
@@ -118,13 +205,73 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_mode_is_a_problem_and_auto() {
+    fn an_unknown_mode_is_a_problem_and_the_strictest() {
         let variables = [("PRECOMPILE_CACHE_DIR", ""), ("PRECOMPILE_CACHE_MODE", "fast")];
         let layers = with(&variables).build();
-        assert_eq!(layers.mode(), Mode::Auto);
+        assert_eq!(layers.mode(), Mode::RequireHit);
         assert!(layers.problems()[0].error.to_string().contains("require-hit"));
-        let variables = [("PRECOMPILE_CACHE_DIR", ""), ("PRECOMPILE_CACHE_MODE", "require-hit")];
-        assert_eq!(with(&variables).build().mode(), Mode::RequireHit);
+        let variables = [("PRECOMPILE_CACHE_DIR", ""), ("PRECOMPILE_CACHE_MODE", "read-only")];
+        assert_eq!(with(&variables).build().mode(), Mode::ReadOnly);
+        let variables = [("PRECOMPILE_CACHE_DIR", ""), ("PRECOMPILE_CACHE_MODE", "")];
+        assert_eq!(with(&variables).build().mode(), Mode::Auto);
+    }
+
+    #[test]
+    fn the_default_directory_has_a_limit_and_others_have_one_if_asked() {
+        let home = ("HOME", "/h");
+        let dir = ("PRECOMPILE_CACHE_DIR", "/c");
+        let size = |text| ("PRECOMPILE_CACHE_MAX_SIZE", text);
+        let limit = |variables: &[(&str, &str)]| with(variables).max_bytes();
+        assert_eq!(limit(&[home]), Some(DEFAULT_SIZE));
+        assert_eq!(limit(&[dir]), None);
+        assert_eq!(limit(&[dir, size("20M")]), Some(20 << 20));
+        assert_eq!(limit(&[home, size("")]), Some(DEFAULT_SIZE));
+        for none in ["none", "0"] {
+            assert_eq!(limit(&[home, size(none)]), None);
+        }
+        for (variables, kept) in
+            [([home, size("much")], Some(DEFAULT_SIZE)), ([dir, size("-1")], None)]
+        {
+            let builder = with(&variables).no_read_write();
+            assert_eq!(builder.max_bytes(), kept);
+            assert!(builder.build().problems()[0].to_string().contains("such as 500M"));
+        }
+    }
+
+    #[test]
+    fn what_is_named_counts_before_the_environment() {
+        let named = |name: &str| (name == "PRECOMPILE_CACHE_DIR").then(|| "/named".into());
+        let builder = LayersBuilder::from_env_or(named);
+        assert_eq!(builder.write_path(), Some("/named".as_ref()));
+        assert!(!is_privileged(), "tests run with nobody else's rights");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_kernels_answer_is_found_in_the_vector() {
+        let vector = |pairs: &[(usize, usize)]| -> Vec<u8> {
+            let words =
+                pairs.iter().flat_map(|(key, value)| [key.to_le_bytes(), value.to_le_bytes()]);
+            words.flatten().collect()
+        };
+        if cfg!(target_endian = "big") {
+            return;
+        }
+        assert!(secure_in(&vector(&[(6, 4096), (23, 1), (0, 0)])));
+        assert!(!secure_in(&vector(&[(6, 4096), (23, 0), (0, 0)])));
+        assert!(!secure_in(&vector(&[(4096, 23), (11, 1)])));
+        assert!(!secure_in(b"") && !secure_in(&[23]));
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_written_is_a_problem() {
+        let variables = [("PRECOMPILE_CACHE_DIR", ""), ("PRECOMPILE_RECORD", "/nowhere/record")];
+        let layers = with(&variables).build();
+        let problem = layers.problems()[0].to_string();
+        assert!(problem.contains("/nowhere/record") && problem.contains("nothing is recorded"));
+        layers.note(|| unreachable!("nobody wants to know"));
+        let variables = [("PRECOMPILE_CACHE_DIR", ""), ("PRECOMPILE_RECORD", "")];
+        assert!(with(&variables).build().problems().is_empty());
     }
 
     #[test]

@@ -39,9 +39,9 @@ impl Flight {
 
 impl Layers {
     /// Waits until nobody else makes the entry of `key`, in this process or, with a read-write
-    /// directory, in another one. The first one to come returns at once; the others when it is done,
-    /// has failed, or has died, or when the [wait](crate::LayersBuilder::wait) is over. Then
-    /// [`look_again`](Layers::look_again), always: the entry may have been published between the
+    /// directory, in another one. The first one to come returns at once; the others when it has
+    /// published, or when the [wait](crate::LayersBuilder::wait) is over. When it has failed or died,
+    /// the next one returns, and the others wait for that. Then [`look_again`](Layers::look_again), always: the entry may have been published between the
     /// lookup that missed and this call.
     ///
     /// Never fails, and never returns nothing: whoever asks may do the work. It waits only for
@@ -50,7 +50,10 @@ impl Layers {
         let start = Instant::now();
         let mut flight = Flight { key: *key, _lock: None, leader: None, waited: false };
         match self.flights.begin(key, self.wait) {
-            Begun::Leader(leader) => flight.leader = Some(leader),
+            Begun::Leader { leader, waited } => {
+                flight.leader = Some(leader);
+                flight.waited = waited;
+            }
             begun => {
                 self.counters.waits.one();
                 if matches!(begun, Begun::TimedOut) {
@@ -64,23 +67,22 @@ impl Layers {
         if let (Mode::Auto, Writer::Dir(dir)) = (self.mode, &self.writer) {
             match dir.lock(key, self.wait.saturating_sub(start.elapsed())) {
                 Ok(Some(lock)) => {
-                    flight.waited = lock.waited();
+                    flight.waited |= lock.waited();
                     flight._lock = Some(lock);
                 }
                 // Not locked at all, or not in time.
-                Ok(None) => {
-                    flight.waited = dir.is_private();
-                    if flight.waited {
-                        self.counters.wait_timeouts.one();
-                    }
+                Ok(None) if dir.is_private() => {
+                    flight.waited = true;
+                    self.counters.wait_timeouts.one();
                 }
+                Ok(None) => {}
                 // A file system without locks, or a full one: then without.
                 Err(_) => self.counters.lock_failures.one(),
             }
-            if flight.waited {
-                self.counters.waits.one();
-                self.watch.tell(|| Event::Waited { key, took: start.elapsed() });
-            }
+        }
+        if flight.waited {
+            self.counters.waits.one();
+            self.watch.tell(|| Event::Waited { key, took: start.elapsed() });
         }
         flight
     }

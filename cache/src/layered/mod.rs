@@ -31,9 +31,10 @@ pub use outcome::{
 };
 
 use crate::cache::{Cache, Sibling};
-use crate::content::Content;
+use crate::content::{Content, Stamp};
 use crate::dir::DirCache;
 use crate::error::{Error, Result};
+use crate::journal::Journal;
 use crate::key::Key;
 use crate::memo::{FileMemo, Memo};
 use crate::memory::MemoryCache;
@@ -69,6 +70,7 @@ pub struct Layers {
     flights: Flights,
     counters: Arc<Counters>,
     upkeep: Option<Upkeep>,
+    record: Option<Journal>,
     watch: Watch,
     rejected: Rejected,
 }
@@ -171,6 +173,15 @@ impl Layers {
     /// only. `None` also when the [`mode`](Layers::mode) writes nothing, or nothing is there to
     /// write to.
     pub fn publish(&self, key: &Key, content: &Content, description: &[u8]) -> Option<Error> {
+        let error = self.try_publish(key, content, description);
+        // Where nothing is kept, nobody's turn would make a difference to the next one's.
+        if error.is_none() {
+            self.flights.land(key);
+        }
+        error
+    }
+
+    fn try_publish(&self, key: &Key, content: &Content, description: &[u8]) -> Option<Error> {
         if self.mode != Mode::Auto {
             return None;
         }
@@ -213,15 +224,30 @@ impl Layers {
     /// is deleted where that is possible, and not returned again by these layers otherwise. Then it
     /// is looked up again, since a later layer may have a good one.
     ///
+    /// Whoever kept the hit's [stamp](Content::stamp) uses [`reject_seen`](Layers::reject_seen), which
+    /// spares what another process has put in its place meanwhile.
+    ///
     /// Returns why it could not be deleted from a layer that is written to, for reporting only.
     pub fn reject(&self, key: &Key, layer: LayerId, reason: Reject) -> Option<Error> {
+        self.reject_seen(key, layer, None, reason)
+    }
+
+    /// As [`reject`](Layers::reject), of the very entry that was `seen`.
+    pub fn reject_seen(
+        &self,
+        key: &Key,
+        layer: LayerId,
+        seen: Option<Stamp>,
+        reason: Reject,
+    ) -> Option<Error> {
         match reason {
             Reject::Corrupt => self.counters.rejected_corrupt.one(),
             Reject::Mismatch => self.counters.rejected_mismatch.one(),
         }
         self.watch.tell(|| Event::Rejected { key, layer, reason });
-        let deleted = self.delete_from(layer, key);
-        if !matches!(deleted, Some(Ok(()))) {
+        let deleted = self.delete_from(layer, key, |dir| dir.remove_seen(key, seen));
+        // Another entry was not rejected, and is looked at.
+        if !matches!(deleted, Some(Ok(_))) {
             self.rejected.add(key, layer);
         }
         deleted.and_then(Result::err)
@@ -239,6 +265,17 @@ impl Layers {
             }
         }
         all
+    }
+
+    /// Appends a line to the [record](LayersBuilder::record), unless this process did before; without
+    /// one, `line` is not even made. It must have no line feed. Never fails: what cannot be written
+    /// is counted in [`Stats::record_failures`].
+    pub fn note(&self, line: impl FnOnce() -> String) {
+        if let Some(record) = &self.record
+            && record.note(&line()).is_err()
+        {
+            self.counters.record_failures.one();
+        }
     }
 
     /// Waits until the read-write directory is within its [budget](LayersBuilder::budget), as far
@@ -324,7 +361,7 @@ impl Layers {
                     Err(error) => {
                         if error.is_corrupt() {
                             self.counters.damaged.one();
-                            self.delete_from(*id, key);
+                            self.delete_from(*id, key, |dir| dir.remove_damaged(key));
                         }
                         let failed = ProbeResult::Failed(error);
                         if failed.reason() == MissReason::Io {
@@ -363,16 +400,25 @@ impl Layers {
         }
     }
 
-    /// Deletes an entry from a layer that is written to; `None` when it is not.
-    fn delete_from(&self, layer: LayerId, key: &Key) -> Option<Result<()>> {
-        let deleted = match layer {
-            LayerId::Layer(_) => return None,
-            LayerId::Memory => self.memory.as_ref()?.delete(key),
-            LayerId::Dir if self.mode == Mode::Auto => self.writer()?.delete(key),
-            LayerId::Dir => return None,
+    /// Deletes an entry from a layer that is written to, `by` this if it is a directory; `None` when
+    /// it is not. `false` when there was another one.
+    fn delete_from(
+        &self,
+        layer: LayerId,
+        key: &Key,
+        by: impl FnOnce(&DirCache) -> Result<bool>,
+    ) -> Option<Result<bool>> {
+        let deleted = match (layer, &self.writer) {
+            (LayerId::Memory, _) => self.memory.as_ref()?.delete(key).map(|()| true),
+            (LayerId::Dir, Writer::Dir(dir)) if self.mode == Mode::Auto => by(dir),
+            (LayerId::Dir, Writer::Other(cache)) if self.mode == Mode::Auto => {
+                cache.delete(key).map(|()| true)
+            }
+            _ => return None,
         };
         match &deleted {
-            Ok(()) => {
+            Ok(false) => {}
+            Ok(true) => {
                 self.counters.deletes.one();
                 self.watch.tell(|| Event::Deleted { key, layer });
             }

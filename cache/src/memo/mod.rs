@@ -20,10 +20,6 @@
 //! such writes move no time stamp until the page is written back. Whoever has one open on an entry is
 //! trusted with it; on other files it means that the file as it was goes on to be used.
 
-#[cfg(target_os = "linux")]
-mod identity;
-#[cfg(not(target_os = "linux"))]
-#[path = "identity_unsupported.rs"]
 mod identity;
 mod record;
 

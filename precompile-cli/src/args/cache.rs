@@ -75,7 +75,7 @@ pub(crate) struct Prune {
     #[command(flatten)]
     pub(crate) place: Where,
     /// The most that may be left: bytes, or with K, M, G or T behind the number
-    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = precompile::cache::parse_size)]
     pub(crate) max_size: Option<u64>,
     /// How long an entry may go unused: a number with s, m, h, d or w behind it
     #[arg(long, value_name = "TIME", value_parser = units::parse_age)]
