@@ -1,10 +1,11 @@
 //! Compiling into a file in memory, from which a module is mapped and a cache is filled.
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::fingerprint::ModuleDigest;
+use crate::fingerprint::{ModuleDigest, entry_id};
 use crate::report::Report;
 use crate::runtime::code::CodeMapping;
 use crate::runtime::vm::doors;
+use crate::trace::{self, Step, Told};
 use crate::{Engine, precompile};
 use std::fs::File;
 use std::io::BufWriter;
@@ -24,6 +25,21 @@ pub(crate) struct Compiled {
 /// # Errors
 /// If it is no valid module, or there is no room for the artifact.
 pub(crate) fn compile(
+    engine: &Engine,
+    module: &[u8],
+    digest: ModuleDigest,
+    report: &mut Report,
+) -> Result<Compiled> {
+    let act = || try_compile(engine, module, digest, report);
+    trace::span(Step::Compile, act, |compiled| Told {
+        key: Some(entry_id(&digest, engine.compile_fingerprint())),
+        outcome: if compiled.is_ok() { "compiled" } else { "failed" },
+        bytes: compiled.as_ref().ok().map(|compiled| compiled.len),
+        ..Told::default()
+    })
+}
+
+fn try_compile(
     engine: &Engine,
     module: &[u8],
     digest: ModuleDigest,

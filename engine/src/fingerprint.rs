@@ -96,14 +96,6 @@ impl Fingerprint {
         let lines = self.fields().into_iter().map(|f| format!("{}={}\n", f.name, f.value));
         lines.collect::<String>().into_bytes()
     }
-
-    /// The first difference between this fingerprint and the canonical bytes of another one:
-    /// name, our value, their value. `None` where there is none.
-    pub(crate) fn first_difference(&self, other: &[u8]) -> Option<Difference> {
-        let ours = self.fields();
-        let ours = ours.iter().map(|field| (field.name, &*field.value));
-        differences(ours, parse(other)).next()
-    }
 }
 
 /// The fields that say which engine it is, rather than how it is set.
@@ -141,24 +133,28 @@ pub(crate) fn differences<'a>(
     })
 }
 
-/// The first difference between what `ours` has and what `theirs` (canonical bytes each) have that
-/// is nearest to it: of all pairs, the one that agrees the longest in the order of the fields. Of
-/// equally near ones the first of `ours` counts. `None` where nothing differs.
-pub(crate) fn nearest_difference<'t>(
+/// The differences between what `ours` has and what `theirs` (canonical bytes each) have that is
+/// nearest to it: of all pairs, the one that agrees the longest in the order of the fields. Of
+/// equally near ones the first of `ours` counts. Empty where nothing differs.
+pub(crate) fn nearest_differences<'t>(
     ours: &[Fingerprint],
     theirs: impl IntoIterator<Item = &'t [u8]>,
-) -> Option<Difference> {
-    let mut nearest: Option<(usize, Difference)> = None;
+) -> Vec<Difference> {
+    let mut nearest = (0, Vec::new());
     for theirs in theirs {
         for own in ours {
-            let Some(difference) = own.first_difference(theirs) else { continue };
-            let place = own.fields().iter().position(|field| field.name == difference.field)?;
-            if nearest.as_ref().is_none_or(|(farthest, _)| place > *farthest) {
-                nearest = Some((place, difference));
+            let fields = own.fields();
+            let names = fields.iter().map(|field| (field.name, &*field.value));
+            let all: Vec<_> = differences(names, parse(theirs)).collect();
+            let Some(first) = all.first() else { continue };
+            let place = fields.iter().position(|field| field.name == first.field);
+            let place = place.unwrap_or_default() + 1;
+            if place > nearest.0 {
+                nearest = (place, all);
             }
         }
     }
-    nearest.map(|(_, difference)| difference)
+    nearest.1
 }
 
 /// The fields of canonical bytes. What is no line `name=value` is left out.
@@ -284,11 +280,21 @@ mod tests {
         let mut ids = HashSet::from([entry_id(&digest, &base)]);
         for (field, other) in changed {
             assert!(ids.insert(entry_id(&digest, &other)), "{field} is not in the key");
-            let difference = base.first_difference(&other.to_bytes()).unwrap();
-            assert_eq!(difference.field, field);
+            let differences = nearest_differences(&[base], [&*other.to_bytes()]);
+            let names: Vec<_> = differences.iter().map(|difference| &*difference.field).collect();
+            assert_eq!(names, [field]);
         }
         assert!(ids.insert(entry_id(&ModuleDigest::of(b"another"), &base)));
-        assert_eq!(base.first_difference(&base.to_bytes()), None);
+        assert_eq!(nearest_differences(&[base], [&*base.to_bytes()]), []);
+        let both = Fingerprint { fuel: true, bounds: Bounds::Explicit, ..base };
+        let fuel = Fingerprint { fuel: true, ..base };
+        let names = |theirs: &[Fingerprint]| -> Vec<String> {
+            let theirs: Vec<_> = theirs.iter().map(|one| one.to_bytes()).collect();
+            let all = nearest_differences(&[base], theirs.iter().map(|one| &**one));
+            all.into_iter().map(|difference| difference.field).collect()
+        };
+        assert_eq!(names(&[both]), ["bounds", "fuel"]);
+        assert_eq!(names(&[both, fuel]), ["fuel"], "the nearest one");
     }
 
     #[test]

@@ -45,6 +45,7 @@
 //! | `runtime` | yes | loading and running: [`Module`], [`Store`] and all that follows |
 //! | `cache` | yes | [`Config::cache`] and the crate [`cache`] |
 //! | `wat` | no | module text accepted wherever a binary is |
+//! | `tracing` | no | spans for the crate `tracing`: `module.load`, and in it `cache.lookup`, `compile`, `cache.add` |
 //!
 //! With `default-features = false, features = ["runtime", "cache"]` there is no compiler inside:
 //! the same API, the same settings, the same keys; a module that the cache lacks is an error of
@@ -80,6 +81,8 @@ mod error;
 #[cfg(all(feature = "runtime", feature = "cache"))]
 mod explain;
 mod features;
+#[cfg(feature = "runtime")]
+mod file;
 mod fingerprint;
 #[cfg(feature = "runtime")]
 mod inspect;
@@ -87,6 +90,8 @@ mod inspect;
 mod load;
 #[cfg(feature = "compile")]
 mod precompile;
+#[cfg(all(feature = "runtime", feature = "cache"))]
+mod record;
 mod report;
 #[cfg(feature = "runtime")]
 mod runtime;
@@ -110,6 +115,11 @@ mod text;
 #[path = "text_disabled.rs"]
 mod text;
 
+#[cfg(all(feature = "runtime", feature = "tracing"))]
+mod trace;
+#[cfg(all(feature = "runtime", not(feature = "tracing")))]
+#[path = "trace_disabled.rs"]
+mod trace;
 mod trap;
 mod wasm;
 

@@ -10,10 +10,11 @@ use crate::fingerprint::{ModuleDigest, entry_id};
 use crate::lookup::{self, Found};
 use crate::report::{Outcome, Report};
 use crate::runtime::code::CodeMapping;
-use crate::{Engine, Module, compiler, text};
+use crate::trace::{self, Step, Told};
+use crate::{Engine, Module, compiler, file, text};
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::Seek;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,17 +37,15 @@ impl Module {
     /// # Errors
     /// As [`new`](Module::new).
     pub fn new_reported(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<(Module, Report)> {
-        let mut report = Report::default();
-        let bytes = text::to_binary(bytes.as_ref())?;
-        let module = from_bytes(engine, &bytes, &mut report)?;
-        Ok((module, report))
+        told(|report| from_bytes(engine, &text::to_binary(bytes.as_ref())?, None, report))
     }
 
     /// As [`new`](Module::new), of a file's contents, which are read into memory only if the
     /// module has to be compiled.
     ///
     /// # Errors
-    /// As [`new`](Module::new), or if the file cannot be read.
+    /// As [`new`](Module::new), or if the file cannot be read, or is longer than 1 GiB
+    /// ([`Limit`](ErrorKind::Limit)).
     pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
         Module::from_file_reported(engine, path).map(|(module, _)| module)
     }
@@ -57,9 +56,8 @@ impl Module {
     /// As [`from_file`](Module::from_file).
     pub fn from_file_reported(engine: &Engine, path: impl AsRef<Path>) -> Result<(Module, Report)> {
         let path = path.as_ref();
-        let mut report = Report::default();
-        let module = from_file(engine, path, &mut report);
-        Ok((module.with_context(|| format!("cannot load {}", path.display()))?, report))
+        let loaded = told(|report| from_file(engine, path, report));
+        loaded.with_context(|| format!("cannot load {}", path.display()))
     }
 
     /// As [`new`](Module::new), of a binary only.
@@ -67,7 +65,7 @@ impl Module {
     /// # Errors
     /// As [`new`](Module::new).
     pub fn from_binary(engine: &Engine, bytes: &[u8]) -> Result<Module> {
-        from_bytes(engine, bytes, &mut Report::default())
+        told(|report| from_bytes(engine, bytes, None, report)).map(|(module, _)| module)
     }
 
     /// Validates a module, bodies included; compiles nothing and asks no cache.
@@ -97,13 +95,41 @@ impl Module {
     }
 }
 
-fn from_bytes(engine: &Engine, bytes: &[u8], report: &mut Report) -> Result<Module> {
+/// A module with the report about it, in a span.
+fn told(load: impl FnOnce(&mut Report) -> Result<Module>) -> Result<(Module, Report)> {
+    let act = || {
+        let mut report = Report::default();
+        (load(&mut report), report)
+    };
+    let (module, report) = trace::span(Step::Load, act, |(module, report)| Told {
+        key: report.id,
+        layer: match &report.outcome {
+            Outcome::Hit { layer, .. } => Some(layer.clone()),
+            _ => None,
+        },
+        outcome: match (module, &report.outcome) {
+            (Err(_), _) => "failed",
+            (Ok(_), Outcome::Loaded) => "loaded",
+            (Ok(_), Outcome::Hit { .. }) => "hit",
+            (Ok(_), _) => "compiled",
+        },
+        bytes: Some(report.module_len),
+    });
+    Ok((module?, report))
+}
+
+fn from_bytes(
+    engine: &Engine,
+    bytes: &[u8],
+    origin: Option<&Path>,
+    report: &mut Report,
+) -> Result<Module> {
     let start = Instant::now();
     let digest = ModuleDigest::of(bytes);
     report.key = start.elapsed();
     report.module_len = bytes.len() as u64;
     let same = |_: &ModuleDigest| Ok(Some(Cow::Borrowed(bytes)));
-    let module = obtain(engine, digest, report, same)?;
+    let module = obtain(engine, digest, origin, report, same)?;
     module.ok_or_else(|| Error::with_kind(ErrorKind::Bug, "bytes in memory have changed"))
 }
 
@@ -114,16 +140,16 @@ fn from_file(engine: &Engine, path: &Path, report: &mut Report) -> Result<Module
     let metadata = file.metadata().map_err(io)?;
     let (regular, len) = (metadata.is_file(), metadata.len());
     let read = || {
-        let mut bytes = Vec::new();
         if regular {
-            (&file).rewind()?;
+            (&file).rewind().map_err(io)?;
         }
-        (&file).read_to_end(&mut bytes).map(|_| bytes)
+        file::read(&file)
     };
     if !regular {
         // A pipe, say, which can be read only once.
-        return from_bytes(engine, &text::to_binary(&read().map_err(io)?)?, report);
+        return from_bytes(engine, &text::to_binary(&read()?)?, None, report);
     }
+    file::check_len(len)?;
     let memo = lookup::Memo::of(engine, &file);
     let digest = match memo.digest() {
         Some(digest) => digest,
@@ -131,7 +157,7 @@ fn from_file(engine: &Engine, path: &Path, report: &mut Report) -> Result<Module
             let (first, digest, _) = ModuleDigest::of_file(&file).map_err(io)?;
             if !first.starts_with(b"\0asm") {
                 // Text, whose binary is what counts, or nothing that can be loaded.
-                return from_bytes(engine, &text::to_binary(&read().map_err(io)?)?, report);
+                return from_bytes(engine, &text::to_binary(&read()?)?, Some(path), report);
             }
             memo.note(&digest);
             digest
@@ -143,25 +169,42 @@ fn from_file(engine: &Engine, path: &Path, report: &mut Report) -> Result<Module
     // that file's module which is wanted.
     let mut changed = None;
     let unchanged = |digest: &ModuleDigest| {
-        let bytes = read().map_err(io)?;
+        let bytes = read()?;
         if ModuleDigest::of(&bytes) == *digest {
             return Ok(Some(Cow::Owned(bytes)));
         }
         changed = Some(bytes);
         Ok(None)
     };
-    let module = obtain(engine, digest, report, unchanged)?;
+    let module = obtain(engine, digest, Some(path), report, unchanged)?;
     match (module, changed) {
         (Some(module), _) => Ok(module),
         (None, changed) => {
-            from_bytes(engine, &text::to_binary(&changed.unwrap_or_default())?, report)
+            let bytes = changed.unwrap_or_default();
+            from_bytes(engine, &text::to_binary(&bytes)?, Some(path), report)
         }
     }
 }
 
-/// The module with that digest. What has to be compiled is asked for when it is; it must have the
-/// digest too, and otherwise there is no module.
+/// The module with that digest, which came from `origin` if that is a file. What has to be compiled
+/// is asked for when it is; it must have the digest too, and otherwise there is no module.
 fn obtain<'b>(
+    engine: &Engine,
+    digest: ModuleDigest,
+    origin: Option<&Path>,
+    report: &mut Report,
+    bytes: impl FnOnce(&ModuleDigest) -> Result<Option<Cow<'b, [u8]>>>,
+) -> Result<Option<Module>> {
+    let module = find_or_compile(engine, digest, report, bytes);
+    // A miss that must not be compiled was asked for as well; what is no module was not one.
+    let is_miss = module.as_ref().is_err_and(|error| error.kind() == ErrorKind::Miss);
+    if is_miss || matches!(module, Ok(Some(_))) {
+        lookup::note(engine, &digest, origin);
+    }
+    module
+}
+
+fn find_or_compile<'b>(
     engine: &Engine,
     digest: ModuleDigest,
     report: &mut Report,

@@ -4,10 +4,12 @@ use crate::Engine;
 use crate::Module;
 use crate::compiler::Compiled;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fingerprint::{Fingerprint, ModuleDigest, nearest_difference};
+use crate::fingerprint::{Difference, Fingerprint, ModuleDigest, nearest_differences};
+pub(crate) use crate::record::note;
 use crate::report::{Miss, Outcome, Report};
 use crate::runtime::code::CodeMapping;
 use crate::runtime::vm::doors;
+use crate::trace::{self, Step, Told};
 use precompile_cache::{
     self as cache, Flight, Key, Layers, Lookup, MissReason, Mode, Probe, Reject,
 };
@@ -66,14 +68,20 @@ impl Permit<'_> {
         let Some((layers, flight)) = self.0 else { return };
         let start = Instant::now();
         let description = description(engine.compile_fingerprint());
-        report.add_failure = compiled
-            .content()
-            .map_err(|error| format!("{error:#}"))
-            .and_then(|content| match layers.publish(flight.key(), &content, &description) {
+        let add = || {
+            let content = compiled.content().map_err(|error| format!("{error:#}"))?;
+            match layers.publish(flight.key(), &content, &description) {
                 Some(error) => Err(error.to_string()),
-                None => Ok(()),
-            })
-            .err();
+                None => Ok(content.len()),
+            }
+        };
+        let added = trace::span(Step::Add, add, |added| Told {
+            key: Some(*flight.key().id()),
+            outcome: if added.is_ok() { "added" } else { "failed" },
+            bytes: added.as_ref().ok().copied(),
+            ..Told::default()
+        });
+        report.add_failure = added.err();
         report.add = start.elapsed();
     }
 }
@@ -106,6 +114,7 @@ pub(crate) fn find<'e>(
             return Err(lookup);
         };
         let path = content.origin().map(Into::into);
+        let seen = content.stamp();
         let choice = engine.config().runtime.load;
         match doors::of_cache(content, choice).and_then(|mapping| load(mapping, report)) {
             Ok(module) => {
@@ -122,7 +131,7 @@ pub(crate) fn find<'e>(
                     _ => return Ok(Taken::Unusable(Miss::Io(format!("{error:#}")))),
                 };
                 damaged.set(true);
-                layers.reject(&keys[index], layer, reason);
+                layers.reject_seen(&keys[index], layer, seen, reason);
                 Ok(Taken::Rejected)
             }
         }
@@ -130,7 +139,7 @@ pub(crate) fn find<'e>(
     let start = Instant::now();
     // Each rejected hit rules out one entry of one layer, so this ends.
     let miss = loop {
-        match take(layers.lookup_any(&keys), report) {
+        match take(look(layers, &keys), report) {
             Ok(Taken::Module(index, module)) => {
                 report.get = start.elapsed().saturating_sub(report.load);
                 return Ok(Found::Hit(index, module));
@@ -143,7 +152,14 @@ pub(crate) fn find<'e>(
     report.get = start.elapsed();
     engine.count_miss(&miss);
     if layers.mode() == Mode::RequireHit || !crate::compiler::PRESENT {
-        return Err(Error::wrap(ErrorKind::Miss, miss));
+        let error = Error::wrap(ErrorKind::Miss, miss);
+        // That a word was not understood, the mode for instance, is not only a log's business.
+        let is_word = |problem: &&cache::Problem| {
+            matches!(problem.error.kind(), cache::ErrorKind::Parse { .. })
+        };
+        let words = layers.problems().iter().filter(is_word).map(ToString::to_string);
+        let words = words.collect::<Vec<_>>().join("; ");
+        return Err(if words.is_empty() { error } else { error.context(words) });
     }
     let flight = layers.begin(&keys[0]);
     if let Ok(Taken::Module(_, module)) = take((0, layers.look_again(&flight)), report) {
@@ -154,8 +170,30 @@ pub(crate) fn find<'e>(
     Ok(Found::Miss(Permit(Some((layers, flight)))))
 }
 
-/// Why `lookup` missed: what the cache says, or the first difference to the nearest entry of the
-/// same module.
+/// One lookup for the first of several keys that there is.
+fn look(layers: &Layers, keys: &[Key]) -> (usize, Lookup) {
+    trace::span(
+        Step::Lookup,
+        || layers.lookup_any(keys),
+        |(index, lookup)| {
+            let key = keys.get(*index).map(|key| *key.id());
+            match &lookup.outcome {
+                cache::Outcome::Hit { layer, content } => Told {
+                    key,
+                    layer: Some(layer.to_string()),
+                    outcome: "hit",
+                    bytes: Some(content.len()),
+                },
+                cache::Outcome::Miss(reason) => {
+                    Told { key, outcome: reason.as_str(), ..Told::default() }
+                }
+            }
+        },
+    )
+}
+
+/// Why `lookup` missed: what the cache says, or how the nearest entry of the same module
+/// differs.
 fn why(
     engine: &Engine,
     layers: &Layers,
@@ -174,13 +212,12 @@ fn why(
     }
     let siblings = layers.siblings(&digest.0);
     let descriptions = siblings.iter().map(|(_, sibling)| &*sibling.description);
-    match nearest_difference(engine.candidates(), descriptions) {
-        Some(difference) if engine.runs_here() => {
-            Miss::Differs(difference.on_host(engine.target(), engine.host_features()))
-        }
-        Some(difference) => Miss::Differs(difference),
-        None => Miss::Absent,
-    }
+    let on_host = |difference: Difference| match engine.runs_here() {
+        true => difference.on_host(engine.target(), engine.host_features()),
+        false => difference,
+    };
+    let differences = nearest_differences(engine.candidates(), descriptions);
+    Miss::differs(differences.into_iter().map(on_host))
 }
 
 /// Looks for the entries `ids` of module `digest`, best first, without loading what there is.
@@ -198,7 +235,7 @@ pub(crate) fn check(
     };
     let keys: Vec<Key> = ids.iter().map(|id| Key::new(digest.0, *id)).collect();
     let start = Instant::now();
-    let (index, lookup) = layers.lookup_any(&keys);
+    let (index, lookup) = look(layers, &keys);
     report.get = start.elapsed();
     let cache::Outcome::Hit { layer, content } = &lookup.outcome else {
         let miss = why(engine, layers, digest, &lookup, false);
@@ -228,7 +265,7 @@ pub(crate) fn warm(
     let key = Key::new(digest.0, id);
     report.id = Some(id);
     let start = Instant::now();
-    let mut lookup = layers.lookup(&key);
+    let (_, mut lookup) = look(layers, std::slice::from_ref(&key));
     let mut flight = None;
     if !lookup.is_hit() {
         let miss = why(engine, layers, &digest, &lookup, false);

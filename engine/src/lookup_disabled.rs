@@ -8,6 +8,7 @@ use crate::runtime::code::CodeMapping;
 use crate::{Engine, Module};
 use std::fs::File;
 use std::marker::PhantomData;
+use std::path::Path;
 use std::sync::Arc;
 
 /// What the cache had: nothing.
@@ -42,6 +43,9 @@ impl Memo {
     /// Forgets it.
     pub(crate) fn note(&self, _: &ModuleDigest) {}
 }
+
+/// Notes nothing: there is no record.
+pub(crate) fn note(_: &Engine, _: &ModuleDigest, _: Option<&Path>) {}
 
 /// Finds nothing.
 pub(crate) fn find<'e>(

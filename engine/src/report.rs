@@ -76,8 +76,13 @@ pub enum Outcome {
 pub enum Miss {
     /// It has no entry of this module at all.
     Absent,
-    /// It has entries of this module for other settings: the first difference to the nearest one.
-    Differs(Difference),
+    /// It has entries of this module for other settings: how the nearest one differs.
+    Differs {
+        /// The first difference, which is the reason that is told.
+        first: Difference,
+        /// The other ones.
+        others: Vec<Difference>,
+    },
     /// An entry was damaged.
     Corrupt,
     /// A directory or an entry that others could have written; which, and the way out.
@@ -89,12 +94,30 @@ pub enum Miss {
 }
 
 impl Miss {
+    /// For the nearest entry having these differences; `Absent` if there are none.
+    pub fn differs(differences: impl IntoIterator<Item = Difference>) -> Miss {
+        let mut all = differences.into_iter();
+        match all.next() {
+            Some(first) => Miss::Differs { first, others: all.collect() },
+            None => Miss::Absent,
+        }
+    }
+
+    /// In what the nearest entry differs, the most telling first; empty for other reasons.
+    pub fn differences(&self) -> impl Iterator<Item = &Difference> {
+        let all = match self {
+            Miss::Differs { first, others } => Some((first, others)),
+            _ => None,
+        };
+        all.into_iter().flat_map(|(first, others)| std::iter::once(first).chain(others))
+    }
+
     /// The reason as a word for counters and tools: `absent`, `engine-version`, `target`, `cpu`,
     /// `bounds`, `setting`, `corrupt`, `untrusted`, `io` or `off`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Miss::Absent => "absent",
-            Miss::Differs(difference) => match difference.field.as_str() {
+            Miss::Differs { first, .. } => match first.field.as_str() {
                 "engine" | "format" | "abi" | "epoch" | "compiler" | "sources" => "engine-version",
                 "target" => "target",
                 "cpu" => "cpu",
@@ -152,8 +175,12 @@ impl fmt::Display for Miss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Miss::Absent => f.write_str("no entry of this module"),
-            Miss::Differs(difference) => {
-                write!(f, "the nearest entry of this module differs: {difference}")
+            Miss::Differs { first, others } => {
+                write!(f, "the nearest entry of this module differs: {first}")?;
+                others.iter().try_for_each(|other| {
+                    let Difference { field, expected, found, .. } = other;
+                    write!(f, "; also, {field} is {found} and not {expected}")
+                })
             }
             Miss::Corrupt => f.write_str("the entry was damaged"),
             Miss::Untrusted(what) | Miss::Io(what) => f.write_str(what),

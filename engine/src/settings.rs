@@ -96,6 +96,11 @@ impl Settings {
         differences(wanted.iter(), self.iter()).collect()
     }
 
+    /// Whether a setting of that name says which engine it is, rather than how it is set.
+    pub fn is_identity(name: &str) -> bool {
+        IDENTITY.contains(&name)
+    }
+
     /// Whether it was this very engine that wrote them: version, formats and the compiler's
     /// sources. Entries of another one are never found by this one.
     pub fn is_of_this_engine(&self) -> bool {

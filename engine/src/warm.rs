@@ -3,7 +3,8 @@
 use crate::error::{Context, Error, ErrorKind, ModuleError, Result};
 use crate::fingerprint::{ModuleDigest, entry_id};
 use crate::report::Report;
-use crate::{Engine, lookup, text};
+use crate::{Engine, file, lookup, text};
+use std::fs::File;
 use std::path::Path;
 use std::time::Instant;
 
@@ -11,7 +12,10 @@ impl Engine {
     /// Makes sure that the engine's cache has the entry which this engine would make for a module,
     /// compiling it if need be. Loads nothing, so the target need not be this host.
     ///
-    /// The way to give an app a warm-up of its own, with exactly its own settings.
+    /// The way to give an app a warm-up of its own, with exactly its own settings. Unless
+    /// [`Config::cpu`](crate::Config::cpu) says otherwise that is an entry for the best level of
+    /// *this* host: what a builder with AVX-512 makes is not found by a fleet without. For others than
+    /// this host, name the level.
     ///
     /// # Errors
     /// If the bytes are no valid module, or the engine has no cache. That the entry could not be
@@ -43,10 +47,12 @@ impl Engine {
     /// As [`warm`](Engine::warm), of a file's contents.
     ///
     /// # Errors
-    /// As [`warm`](Engine::warm), or if the file cannot be read.
+    /// As [`warm`](Engine::warm), or if the file cannot be read, or is longer than 1 GiB
+    /// ([`Limit`](ErrorKind::Limit)).
     pub fn warm_file(&self, path: impl AsRef<Path>) -> Result<Report> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|error| Error::wrap(ErrorKind::Io, error));
+        let file = File::open(path).map_err(|error| Error::wrap(ErrorKind::Io, error));
+        let bytes = file.and_then(|file| file::read(&file));
         self.warm(bytes.with_context(|| format!("cannot read {}", path.display()))?)
     }
 }

@@ -21,9 +21,15 @@ Environment:
   PRECOMPILE_CACHE_DIR   the cache directory; empty for none
   PRECOMPILE_CACHE_PATH  directories that are only read, separated by colons
   PRECOMPILE_CACHE_MODE  auto, read-only, require-hit or off
+  PRECOMPILE_CACHE_MAX_SIZE  the most that the cache directory may hold, such as
+                         500M; none for no limit
   PRECOMPILE_CACHE_VERIFY  auto, header, full or signed
   PRECOMPILE_CACHE_KEYS  files of trusted keys, separated by colons
-The cache directory is $XDG_CACHE_HOME/precompile unless one is named.
+  PRECOMPILE_RECORD      a file to which each run appends what it asked for, for
+                         --from
+The cache directory is $XDG_CACHE_HOME/precompile unless one is named; that one
+holds 10 GiB at most, a named one has no limit. Programs with set-user-ID ignore
+all of these.
 
 A file that is named like a command is written ./NAME.";
 
@@ -52,20 +58,45 @@ pub(crate) enum Command {
     /// Run a WASI command through the cache
     Run(Run),
     /// Tell whether everything would hit; compile nothing
+    ///
+    /// Asks all layers that `run`, or an app with LayersBuilder::from_env, would: the directories of
+    /// PRECOMPILE_CACHE_PATH, /usr/share/precompile, the cache directory, those of --below. And it asks for
+    /// exactly the platforms and levels of processors that are named, each by itself, as warming does:
+    /// without --target, --platform and --cpu for this host's platform and the level x86-64-v2 or
+    /// aarch64, not for this processor. So it says the same on each machine, and a hit means that hosts
+    /// of that level and better ones find it. What this very processor would take is told by `explain`.
     Check(Check),
     /// Tell why a module would hit or miss
+    ///
+    /// Asks for what an app on this host would: the best level that there is an entry for. With --cpu
+    /// or --target, for exactly that, as `check` does. Compiles nothing; exits with 4 for a miss.
     Explain(Explain),
     /// Tell what is in an entry or artifact
     Inspect(Inspect),
     /// Make a key that signs entries
+    ///
+    /// Writes NAME.key, which is secret, and NAME.pub, for --trusted-key, and prints the latter. A name
+    /// without a number at its end gets the next one, so that keys can follow each other: make the
+    /// next, trust both for a while, sign with the new one, then trust that one alone.
     Keygen(Keygen),
     /// Sign the entries of a cache directory
+    ///
+    /// Only those that nobody else could have written, and that are whole. Their signed form takes
+    /// their place.
     Sign(Sign),
     /// Look after a cache directory: dir, ls, stats, verify, prune, clean
     Cache(cache::Cache),
     /// Tell the settings that code depends on
     Settings(Settings),
     /// Run scripts of tests: *.wast
+    ///
+    /// Each directive that fails is told as FILE:LINE: MESSAGE on standard error, and the others run
+    /// all the same. Scripts run in processes of their own: one that crashes, or takes longer than
+    /// --timeout, fails from that directive on, and no other one notices.
+    ///
+    /// Lines such as ;;! memory64 = true at the top of a script switch a proposal for it, unless
+    /// --features is given. A script whose lines ask for what the engine does not have is skipped: it
+    /// is told and counted, and has not passed. There is no cache.
     Wast(Wast),
     /// Print a script that completes command lines in a shell
     Completions(Completions),
@@ -77,21 +108,27 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Warm {
     /// Modules, folders of them, or - for standard input
-    #[arg(required = true, value_name = "FILE|DIR|-")]
+    #[arg(required_unless_present = "from", value_name = "FILE|DIR|-")]
     pub(crate) inputs: Vec<PathBuf>,
-    /// The cache directory
-    #[arg(long, value_name = "DIR")]
-    pub(crate) cache_dir: Option<PathBuf>,
+    /// Compile exactly what runs have noted in FILE with PRECOMPILE_RECORD=FILE: their modules, with
+    /// their settings. A module that is not where it was, or was in memory, is looked for among the
+    /// inputs by its digest. The level of processors is that of the machine that recorded, unless
+    /// --target, --platform or --cpu names others
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["engine_settings", "bounds", "fuel",
+        "epoch_interruption", "opt_level", "features", "nan_canonicalization", "relaxed_simd"])]
+    pub(crate) from: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) layers: LayerArgs,
     /// Put the entries of these inputs, and nothing else, into DIR for an image: readable by
     /// everybody. With --cache-dir, what is there already is copied instead of compiled
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Cache")]
     pub(crate) out: Option<PathBuf>,
     /// Sign the entries with the secret key in FILE; what is there already as well
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Trust")]
     pub(crate) sign_key: Option<PathBuf>,
     /// Write a list of the modules and their entries into FILE, as JSON, for `check --manifest` and
     /// `cache prune --keep-manifest`
-    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run", help_heading = "Output")]
     pub(crate) manifest: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) code: Code,
@@ -101,11 +138,57 @@ pub(crate) struct Warm {
     /// Say what would be compiled; compile and write nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) document: Document,
+}
+
+/// Which cache directory.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Cache")]
+pub(crate) struct DirArgs {
+    /// The cache directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Use DIR although others can write to it, or to what is above it. Whoever can write there runs
+    /// code in what reads it. May be repeated
+    #[arg(long, value_name = "DIR", help_heading = "Trust")]
+    pub(crate) trust_dir: Vec<PathBuf>,
+}
+
+/// Which directories.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Cache")]
+pub(crate) struct LayerArgs {
+    #[command(flatten)]
+    pub(crate) dir: DirArgs,
+    /// Look in DIR when all others miss, and copy what is found there into the cache directory: for
+    /// a share of the network. May be repeated
+    #[arg(long, value_name = "DIR", help_heading = "Cache")]
+    pub(crate) below: Vec<PathBuf>,
+}
+
+/// What is written where.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct Document {
     /// json writes one document to standard output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// What `check` and `explain` ask for, and whom.
+#[derive(Debug, Args)]
+pub(crate) struct Question {
+    #[command(flatten)]
+    pub(crate) layers: LayerArgs,
+    #[command(flatten)]
+    pub(crate) code: Code,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
+    #[command(flatten)]
+    pub(crate) document: Document,
 }
 
 /// What changes code, and so the key of an entry.
@@ -175,7 +258,7 @@ pub(crate) struct Trust {
     pub(crate) trusted_key: Vec<PathBuf>,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct Output {
     /// Say nothing but errors
@@ -202,13 +285,12 @@ pub(crate) struct Run {
     #[arg(long, value_name = "NAME")]
     pub(crate) invoke: Option<String>,
     /// Fail with 124 instead of compiling
-    #[arg(long)]
+    #[arg(long, help_heading = "Cache")]
     pub(crate) require_hit: bool,
-    /// The cache directory
-    #[arg(long, value_name = "DIR")]
-    pub(crate) cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) layers: LayerArgs,
     /// How compiled modules get into memory
-    #[arg(long, value_name = "HOW", default_value = "map")]
+    #[arg(long, value_name = "HOW", default_value = "map", help_heading = "Cache")]
     pub(crate) load: Load,
     /// Level of processors, such as x86-64-v3: look for no other, and compile for it. The default
     /// is the best one that there is an entry for, and then the best one of this host
@@ -239,42 +321,19 @@ pub(crate) struct Check {
     /// modules against the list, as far as they are given
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
-    /// The cache directory
-    #[arg(long, value_name = "DIR")]
-    pub(crate) cache_dir: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) code: Code,
-    #[command(flatten)]
-    pub(crate) trust: Trust,
-    /// json writes one document to standard output
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: Format,
-    #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) question: Question,
 }
 
 /// Tell why a module would hit or miss: what is in its key, which layers were asked, and how the
 /// entries of the same module differ.
-///
-/// Asks for what an app on this host would: the best level that there is an entry for. With --cpu
-/// or --target, for exactly that, as `check` does. Compiles nothing; exits with 4 for a miss.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// The module, or - for standard input
     #[arg(value_name = "FILE")]
     pub(crate) input: PathBuf,
-    /// The cache directory
-    #[arg(long, value_name = "DIR")]
-    pub(crate) cache_dir: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) code: Code,
-    #[command(flatten)]
-    pub(crate) trust: Trust,
-    /// json writes one document to standard output
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: Format,
-    #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) question: Question,
 }
 
 /// Tell what is in an entry or artifact.
@@ -288,10 +347,6 @@ pub(crate) struct Inspect {
 }
 
 /// Make a key that signs entries.
-///
-/// Writes NAME.key, which is secret, and NAME.pub, for --trusted-key, and prints the latter. A name
-/// without a number at its end gets the next one, so that keys can follow each other: make the
-/// next, trust both for a while, sign with the new one, then trust that one alone.
 #[derive(Debug, Args)]
 pub(crate) struct Keygen {
     /// What to call the key, such as release or release-3
@@ -302,9 +357,6 @@ pub(crate) struct Keygen {
 }
 
 /// Sign the entries of a cache directory.
-///
-/// Only those that nobody else could have written, and that are whole. Their signed form takes
-/// their place.
 #[derive(Debug, Args)]
 pub(crate) struct Sign {
     /// Cache directories
@@ -313,11 +365,8 @@ pub(crate) struct Sign {
     /// The file of the secret key
     #[arg(long, value_name = "FILE")]
     pub(crate) key: PathBuf,
-    /// json writes one document to standard output
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: Format,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) document: Document,
 }
 
 /// Tell the settings that code depends on.
@@ -331,14 +380,6 @@ pub(crate) struct Settings {
 }
 
 /// Run scripts of tests, in the format of WebAssembly's own.
-///
-/// Each directive that fails is told as FILE:LINE: MESSAGE on standard error, and the others run
-/// all the same. Scripts run in processes of their own: one that crashes, or takes longer than
-/// --timeout, fails from that directive on, and no other one notices.
-///
-/// Lines such as ;;! memory64 = true at the top of a script switch a proposal for it, unless
-/// --features is given. A script whose lines ask for what the engine does not have is skipped: it
-/// is told and counted, and has not passed. There is no cache.
 #[derive(Debug, Args)]
 pub(crate) struct Wast {
     /// Scripts, folders of them, or - for standard input
@@ -356,11 +397,8 @@ pub(crate) struct Wast {
     /// Run the scripts that come in; see commands/wast/worker.rs
     #[arg(long, hide = true)]
     pub(crate) worker: bool,
-    /// json writes one document to standard output
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: Format,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) document: Document,
 }
 
 impl Wast {

@@ -1,5 +1,6 @@
 //! Which files are meant, and what is in them.
 
+use crate::commands::modules;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -10,22 +11,24 @@ use walkdir::WalkDir;
 const LIMIT: u64 = 1 << 30;
 
 /// Something that was to be compiled, or why it cannot.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Input {
     pub(crate) path: PathBuf,
     /// What a manifest calls it: its path in the folder that was named, or its file's name.
     pub(crate) name: String,
     pub(crate) problem: Option<String>,
+    /// The digest that its module must have, if one was asked for.
+    pub(crate) digest: Option<[u8; 32]>,
 }
 
 impl Input {
-    fn file(path: impl Into<PathBuf>) -> Input {
+    pub(crate) fn file(path: impl Into<PathBuf>) -> Input {
         let path = path.into();
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Input { path, name, problem: None }
+        Input { path, name, problem: None, digest: None }
     }
 
-    fn failed(path: impl Into<PathBuf>, problem: impl Into<String>) -> Input {
+    pub(crate) fn failed(path: impl Into<PathBuf>, problem: impl Into<String>) -> Input {
         Input { problem: Some(problem.into()), ..Input::file(path) }
     }
 
@@ -36,9 +39,15 @@ impl Input {
 
     /// What is in it.
     pub(crate) fn read(&self) -> Result<Vec<u8>, String> {
-        match &self.problem {
-            Some(problem) => Err(problem.clone()),
-            None => read(&self.path),
+        if let Some(problem) = &self.problem {
+            return Err(problem.clone());
+        }
+        let bytes = read(&self.path)?;
+        match self.digest {
+            Some(digest) if modules::digest(&bytes)? != digest => {
+                Err("it was changed while it was looked at; try again".to_string())
+            }
+            _ => Ok(bytes),
         }
     }
 }

@@ -7,13 +7,15 @@
 //! | `input` | which files are meant, and what is in them |
 //! | `commands` | one file a command |
 //! | `manifest` | the list of what was warmed |
+//! | `record` | the list of what runs have asked for |
+//! | `trusted` | what `--trust-dir` promises |
 //! | `platform` | platforms as container people write them |
 //! | `units` | times as people write them |
 //! | `report`, `rows` | what people are told, and what tools are |
 //!
 //! Standard output is data only; all else goes to standard error.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod args;
 mod commands;
@@ -21,8 +23,10 @@ mod input;
 mod manifest;
 mod plan;
 mod platform;
+mod record;
 mod report;
 mod rows;
+mod trusted;
 mod units;
 
 use args::{Cli, Command};

@@ -1,8 +1,10 @@
 //! From arguments to what they mean: settings of engines, and which cache.
 
-use crate::args::{self, Code, Run, Trust, Tuning, Verify};
-use crate::{input, platform};
-use precompile::cache::{DirOptions, Layers, LayersBuilder, Mode, Policy, SigningKey, TrustedKeys};
+use crate::args::{self, Code, DirArgs, LayerArgs, Run, Trust, Tuning, Verify};
+use crate::{input, platform, trusted};
+use precompile::cache::{
+    DirOptions, Layers, LayersBuilder, Mode, Policy, SigningKey, TrustAnyone, TrustedKeys,
+};
 use precompile::{Arch, Bounds, Config, CpuLevel, Engine, Features, OptLevel, Settings, Target};
 use std::ffi::OsString;
 use std::fmt;
@@ -31,8 +33,21 @@ pub(crate) struct Variant {
 impl Variant {
     /// The one that `config` stands for, which names its target and level.
     fn new(config: Config) -> Result<Variant, Usage> {
-        let engine = Engine::new(&config).map_err(|error| Usage(format!("{error:#}")))?;
+        let engine = engine(&config)?;
         Ok(Variant { target: engine.target(), cpu: engine.cpu(), config })
+    }
+
+    /// `config` for a target and a level: both are named, so that nothing of the building host gets
+    /// into the key.
+    fn on(config: &Config, target: Target, cpu: CpuLevel) -> Result<Variant, Usage> {
+        let mut config = config.clone();
+        config.target(&target.to_string()).map_err(|error| Usage(format!("{error:#}")))?.cpu(cpu);
+        Ok(Variant { target, cpu, config })
+    }
+
+    /// All that its code depends on.
+    pub(crate) fn settings(&self) -> Result<Settings, Usage> {
+        Ok(engine(&self.config)?.settings())
     }
 
     /// Whether the code is for one kind of processor only.
@@ -43,9 +58,13 @@ impl Variant {
     /// The engine that compiles this way, with a cache.
     pub(crate) fn engine(&self, cache: LayersBuilder, jobs: usize) -> Result<Engine, Usage> {
         let mut config = self.config.clone();
-        config.cache(cache).compile_jobs(jobs);
-        Engine::new(&config).map_err(|error| Usage(format!("{error:#}")))
+        trusted::attach(&mut config, cache).compile_jobs(jobs);
+        engine(&config)
     }
+}
+
+fn engine(config: &Config) -> Result<Engine, Usage> {
+    Engine::new(config).map_err(|error| Usage(format!("{error:#}")))
 }
 
 /// All ways that `code` asks for: each target with each of the CPU levels that belong to it.
@@ -53,23 +72,47 @@ pub(crate) fn variants(code: &Code) -> Result<Vec<Variant>, Usage> {
     if !code.engine_settings.is_empty() {
         return code.engine_settings.iter().map(|path| from_file(path)).collect();
     }
-    let named = places(code)?;
+    let settings = settings(code)?;
+    let all = platforms(code, None)?.into_iter();
+    all.map(|(target, cpu)| Variant::on(&settings, target, cpu)).collect()
+}
+
+/// The ways that a record asks for with `settings`: as they are, or on the platforms that `code`
+/// names.
+pub(crate) fn variants_from(settings: &Settings, code: &Code) -> Result<Vec<Variant>, Usage> {
+    let config = Config::from_settings(settings).map_err(|error| Usage(format!("{error:#}")))?;
+    let own = Variant::new(config)?;
+    if !is_place_named(code) {
+        return Ok(vec![own]);
+    }
+    let all = platforms(code, Some(own.target))?.into_iter();
+    all.map(|(target, cpu)| Variant::on(&own.config, target, cpu)).collect()
+}
+
+/// Whether `code` says which platforms or levels.
+fn is_place_named(code: &Code) -> bool {
+    [&code.target, &code.platform, &code.cpu].iter().any(|list| !list.is_empty())
+}
+
+/// Each target that is named, or else the `default` one or this host, with each of its levels.
+fn platforms(code: &Code, default: Option<Target>) -> Result<Vec<(Target, CpuLevel)>, Usage> {
+    let named = places(code, default)?;
     let targets: Vec<Target> = named.iter().map(|(target, _)| *target).collect();
-    let mut all: Vec<Variant> = Vec::new();
+    let mut all = Vec::new();
     for (target, level) in named {
         let levels = levels(code, target.arch(), &targets)?;
         for cpu in level.map_or(levels, |level| vec![level]) {
             // The same target twice, or by two names, is one.
-            if !all.iter().any(|known| known.target == target && known.cpu == cpu) {
-                all.push(Variant { target, cpu, config: config(code, target, cpu)? });
+            if !all.contains(&(target, cpu)) {
+                all.push((target, cpu));
             }
         }
     }
     Ok(all)
 }
 
-/// The targets that are named, each with its level if the platform has one; or else this host.
-fn places(code: &Code) -> Result<Vec<(Target, Option<CpuLevel>)>, Usage> {
+/// The targets that are named, each with its level if the platform has one; or else the default.
+fn places(code: &Code, default: Option<Target>) -> Result<Vec<(Target, Option<CpuLevel>)>, Usage> {
     let target = |name: &String| match name.parse::<Target>() {
         Ok(target) => Ok((target, None)),
         Err(error) => Err(Usage(error.to_string())),
@@ -80,7 +123,7 @@ fn places(code: &Code) -> Result<Vec<(Target, Option<CpuLevel>)>, Usage> {
     if !named.is_empty() {
         return Ok(named);
     }
-    let host = Target::host();
+    let host = default.or(Target::host());
     let message = "there is no code for this host: name a --target";
     Ok(vec![(host.ok_or_else(|| Usage(message.to_string()))?, None)])
 }
@@ -121,21 +164,11 @@ fn levels(code: &Code, arch: Arch, targets: &[Target]) -> Result<Vec<CpuLevel>, 
 /// The engines of an app that has these settings: on this host, one that takes the best level that
 /// there is an entry for; or else one for each level and target that are named.
 pub(crate) fn engines(code: &Code, layers: &LayersBuilder) -> Result<Vec<Engine>, Usage> {
-    let is_named = [&code.target, &code.platform, &code.cpu].iter().any(|list| !list.is_empty());
-    if !is_named && code.engine_settings.is_empty() {
+    if !is_place_named(code) && code.engine_settings.is_empty() {
         let mut config = settings(code)?;
-        config.cache(layers.clone());
-        let engine = Engine::new(&config).map_err(|error| Usage(format!("{error:#}")))?;
-        return Ok(vec![engine]);
+        return Ok(vec![engine(trusted::attach(&mut config, layers.clone()))?]);
     }
     variants(code)?.iter().map(|variant| variant.engine(layers.clone(), 1)).collect()
-}
-
-fn config(code: &Code, target: Target, cpu: CpuLevel) -> Result<Config, Usage> {
-    let mut config = settings(code)?;
-    // All are named, so that nothing of the building host gets into the key.
-    config.target(&target.to_string()).map_err(|error| Usage(format!("{error:#}")))?.cpu(cpu);
-    Ok(config)
 }
 
 /// The settings that are the same for all targets and levels.
@@ -239,13 +272,9 @@ pub(crate) fn known_mode() -> Result<(), Usage> {
 
 /// The layers of an engine that runs here: those of the environment, with another read-write
 /// directory if one is named.
-pub(crate) fn layers(cache_dir: Option<&Path>, trust: &Trust) -> Result<LayersBuilder, Usage> {
+pub(crate) fn layers(args: &LayerArgs, trust: &Trust) -> Result<LayersBuilder, Usage> {
     known_mode()?;
-    let named = cache_dir.map(|path| OsString::from(path.as_os_str()));
-    let mut layers = LayersBuilder::from_variables(|name| match &named {
-        Some(path) if name == "PRECOMPILE_CACHE_DIR" => Some(path.clone()),
-        _ => std::env::var_os(name),
-    });
+    let mut layers = with_dirs(from_env(&args.dir), args);
     for path in &trust.trusted_key {
         layers = layers.trusted_keys(TrustedKeys::read(path).map_err(usage)?);
     }
@@ -272,13 +301,32 @@ fn usage(error: precompile::cache::Error) -> Usage {
     Usage(error.to_string())
 }
 
-/// The ways to open a directory that is warmed.
-pub(crate) fn dir_options(sign_with: Option<&Arc<SigningKey>>) -> DirOptions {
-    let options = DirOptions::new();
-    match sign_with {
-        Some(key) => options.sign_with(Arc::clone(key)),
-        None => options,
+/// The ways to open the directory `path`, which may be one that is trusted by name.
+pub(crate) fn dir_options(path: &Path, dir: &DirArgs) -> DirOptions {
+    let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let path = resolved(path);
+    match dir.trust_dir.iter().any(|trusted| resolved(trusted) == path) {
+        true => DirOptions::new().dangerously_trust(promise()),
+        false => DirOptions::new(),
     }
+}
+
+/// What whoever writes `--trust-dir` says.
+fn promise() -> TrustAnyone {
+    TrustAnyone::i_vouch_for_every_writer()
+}
+
+/// The layers of the environment, with the directory that is named in place of its own.
+fn from_env(dir: &DirArgs) -> LayersBuilder {
+    let named = dir.cache_dir.as_ref().map(|path| OsString::from(path.as_os_str()));
+    LayersBuilder::from_env_or(|name| named.clone().filter(|_| name == "PRECOMPILE_CACHE_DIR"))
+}
+
+/// With the directories below, and those that are trusted.
+pub(crate) fn with_dirs(layers: LayersBuilder, args: &LayerArgs) -> LayersBuilder {
+    let layers = args.below.iter().fold(layers, LayersBuilder::below);
+    let trusted = args.dir.trust_dir.iter();
+    trusted.fold(layers, |layers, path| layers.dangerously_trust_dir(path, promise()))
 }
 
 /// The layers to warm: exactly the named directory, or else those of the environment.
@@ -286,14 +334,19 @@ pub(crate) fn dir_options(sign_with: Option<&Arc<SigningKey>>) -> DirOptions {
 /// # Errors
 /// If nothing can be written there.
 pub(crate) fn warm_layers(
-    cache_dir: Option<&Path>,
+    args: &LayerArgs,
     sign_with: Option<&Arc<SigningKey>>,
 ) -> Result<LayersBuilder, String> {
-    if let Some(path) = cache_dir {
-        let dir = dir_options(sign_with).open(path).map_err(|error| error.to_string())?;
-        return Ok(Layers::builder().read_write_dir(dir));
+    let sign = |options: DirOptions| match sign_with {
+        Some(key) => options.sign_with(Arc::clone(key)),
+        None => options,
+    };
+    if let Some(path) = &args.dir.cache_dir {
+        let dir =
+            sign(dir_options(path, &args.dir)).open(path).map_err(|error| error.to_string())?;
+        return Ok(with_dirs(Layers::builder().read_write_dir(dir), args));
     }
-    let mut builder = LayersBuilder::from_env();
+    let mut builder = with_dirs(from_env(&args.dir), args);
     if let Some(key) = sign_with {
         builder = builder.sign_with(Arc::clone(key));
     }
@@ -316,11 +369,12 @@ pub(crate) fn warm_layers(
 }
 
 /// The same to look only: nothing is created or written.
-pub(crate) fn look_layers(cache_dir: Option<&Path>) -> LayersBuilder {
-    match cache_dir {
-        Some(path) => Layers::builder().read_write(path).mode(Mode::ReadOnly),
-        None => LayersBuilder::from_env().mode(Mode::ReadOnly),
-    }
+pub(crate) fn look_layers(dir: Option<&Path>, args: &LayerArgs) -> LayersBuilder {
+    let layers = match dir {
+        Some(path) => Layers::builder().read_write(path),
+        None => from_env(&args.dir),
+    };
+    with_dirs(layers, args).mode(Mode::ReadOnly)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::commands::modules::Job;
 use crate::commands::{CACHE, FAILED, FINE, MISS};
 use crate::report::{self, Printer, SCHEMA_VERSION};
 use precompile::cache::{self, Key, Lookup, from_hex, to_hex};
-use precompile::{ErrorKind, Miss, ModuleError, Outcome, Report, Result, Settings};
+use precompile::{Difference, ErrorKind, Miss, ModuleError, Outcome, Report, Result, Settings};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -183,21 +183,37 @@ pub(crate) struct MissRow {
     expected: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     found: Option<String>,
+    /// All of them; the first is told above.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    differences: Vec<DifferenceRow>,
+}
+
+/// A setting that is not as it should be, for tools.
+#[derive(Debug, Serialize)]
+pub(crate) struct DifferenceRow {
+    field: String,
+    expected: String,
+    found: String,
+}
+
+impl From<&Difference> for DifferenceRow {
+    fn from(difference: &Difference) -> DifferenceRow {
+        let Difference { field, expected, found, .. } = difference.clone();
+        DifferenceRow { field, expected, found }
+    }
 }
 
 impl From<&Miss> for MissRow {
     fn from(miss: &Miss) -> MissRow {
-        let difference = match miss {
-            Miss::Differs(difference) => Some(difference.clone()),
-            _ => None,
-        };
-        let (field, expected, found) = match difference {
-            Some(difference) => {
-                (Some(difference.field), Some(difference.expected), Some(difference.found))
-            }
-            None => (None, None, None),
-        };
-        MissRow { reason: miss.as_str(), message: miss.to_string(), field, expected, found }
+        let first = miss.differences().next();
+        MissRow {
+            reason: miss.as_str(),
+            message: miss.to_string(),
+            field: first.map(|first| first.field.clone()),
+            expected: first.map(|first| first.expected.clone()),
+            found: first.map(|first| first.found.clone()),
+            differences: miss.differences().map(DifferenceRow::from).collect(),
+        }
     }
 }
 

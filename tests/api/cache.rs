@@ -157,7 +157,8 @@ fn each_setting_that_changes_code_is_named_when_it_misses() {
         assert_eq!(error.kind(), ErrorKind::Miss, "{error:?}");
         let miss = error.downcast_ref::<Miss>().unwrap();
         assert_eq!(miss.as_str(), word);
-        let Miss::Differs(difference) = miss else { panic!("{miss:?}") };
+        let Miss::Differs { first: difference, others } = miss else { panic!("{miss:?}") };
+        assert!(others.is_empty(), "{others:?}");
         assert_eq!(difference.field, field);
         assert_ne!(difference.expected, difference.found);
         assert!(error.to_string().contains(field), "{error}");
@@ -214,7 +215,8 @@ fn each_part_of_the_key_has_its_counter() {
         cache.add(&key, &content, lines.collect::<String>().as_bytes()).unwrap();
         let error = Module::new(&engine, &bytes).unwrap_err();
         let miss = error.downcast_ref::<Miss>().unwrap();
-        let Miss::Differs(difference) = miss else { panic!("{miss:?}") };
+        let Miss::Differs { first: difference, others } = miss else { panic!("{miss:?}") };
+        assert!(others.is_empty(), "{others:?}");
         assert_eq!((&*difference.field, &*difference.found), (changed, "another"));
         let moved: Vec<_> = engine
             .misses()

@@ -3,14 +3,17 @@
 mod cache;
 mod check;
 mod damage;
+mod environment;
 mod explain;
 mod inputs;
 mod look_after;
 mod manifest;
 mod out;
 mod programs;
+mod record;
 mod run;
 mod signed;
 mod support;
 mod tell;
+mod trust;
 mod wast;

@@ -176,15 +176,22 @@ impl fmt::Display for LayerId {
     }
 }
 
-impl fmt::Display for MissReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl MissReason {
+    /// The reason as a word: `absent`, `i/o`, `untrusted`, `corrupt` or `off`.
+    pub fn as_str(self) -> &'static str {
+        match self {
             MissReason::Absent => "absent",
             MissReason::Io => "i/o",
             MissReason::Untrusted => "untrusted",
             MissReason::Corrupt => "corrupt",
             MissReason::Off => "off",
-        })
+        }
+    }
+}
+
+impl fmt::Display for MissReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

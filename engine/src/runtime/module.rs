@@ -9,7 +9,7 @@ use crate::artifact::header::{Corrupt, Header};
 use crate::artifact::read::{Directory, Expr, View};
 use crate::artifact::records;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fingerprint::{ModuleDigest, nearest_difference};
+use crate::fingerprint::{ModuleDigest, nearest_differences};
 use crate::wasm::types::{ExternKind, FuncTypeId, GlobalDecl, TableDecl};
 use std::collections::HashMap;
 use std::fmt;
@@ -258,7 +258,7 @@ fn number(ids: &[u32], ty: FuncTypeId) -> Result<FuncTypeId, Corrupt> {
 
 /// Why an artifact with that fingerprint is not for `engine`.
 fn incompatible(engine: &Engine, fingerprint: &[u8]) -> Error {
-    match nearest_difference(engine.candidates(), [fingerprint]) {
+    match nearest_differences(engine.candidates(), [fingerprint]).into_iter().next() {
         Some(difference) => Error::with_kind(ErrorKind::Incompatible, difference),
         None => Error::with_kind(ErrorKind::Incompatible, "its fingerprint has unknown fields"),
     }

@@ -1,6 +1,6 @@
 //! What can be written behind `precompile cache`.
 
-use super::{Format, Output};
+use super::{DirArgs, Document};
 use crate::units;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -22,8 +22,14 @@ pub(crate) enum CacheCommand {
     /// Tell how much is in it, and of which engines
     Stats(Look),
     /// Check each entry against its digest
+    ///
+    /// Exits with 1 when an entry is damaged, or belongs to somebody who must not write there. Files
+    /// that are not the cache's are told of, and are no failure.
     Verify(Verify),
     /// Remove entries that there is no room or use for
+    ///
+    /// Those of old versions go first, then those that were not used for too long, then what was used
+    /// longest ago until the rest fits. Processes that have an entry open keep it.
     Prune(Prune),
     /// Remove all entries, and nothing that is not the cache's
     Clean(Clean),
@@ -31,14 +37,10 @@ pub(crate) enum CacheCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct Where {
-    /// The cache directory
-    #[arg(long, value_name = "DIR")]
-    pub(crate) cache_dir: Option<PathBuf>,
-    /// json writes one document to standard output
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: Format,
     #[command(flatten)]
-    pub(crate) output: Output,
+    pub(crate) dir: DirArgs,
+    #[command(flatten)]
+    pub(crate) document: Document,
 }
 
 /// Look into a cache directory.
@@ -49,9 +51,6 @@ pub(crate) struct Look {
 }
 
 /// Check each entry.
-///
-/// Exits with 1 when an entry is damaged, or belongs to somebody who must not write there. Files
-/// that are not the cache's are told of, and are no failure.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     #[command(flatten)]
@@ -66,9 +65,6 @@ pub(crate) struct Verify {
 }
 
 /// Remove entries.
-///
-/// Those of old versions go first, then those that were not used for too long, then what was used
-/// longest ago until the rest fits. Processes that have an entry open keep it.
 #[derive(Debug, Args)]
 #[group(id = "what", required = true, multiple = true, args = ["max_size", "max_age", "old_versions"])]
 pub(crate) struct Prune {

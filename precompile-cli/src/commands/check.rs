@@ -2,7 +2,7 @@
 
 use super::modules::{self, Job};
 use super::{FAILED, USAGE, written};
-use crate::args::{Check, Format};
+use crate::args::{Check, Format, Question};
 use crate::input::Input;
 use crate::manifest::Manifest;
 use crate::report::{self, Printer};
@@ -14,14 +14,15 @@ use std::collections::HashSet;
 use std::path::Path;
 
 pub(crate) fn check(args: &Check) -> u8 {
-    let mut printer = Printer::new(&args.output);
+    let asked = &args.question;
+    let mut printer = Printer::new(&asked.document.output);
     if let Some(manifest) = &args.manifest {
         return against(args, manifest, &mut printer);
     }
-    let jobs = plan::variants(&args.code).and_then(|variants| {
+    let jobs = plan::variants(&asked.code).and_then(|variants| {
         let jobs = variants.into_iter().map(|variant| {
             // The layers that an app or `run` would ask, read-only ones included.
-            let layers = plan::layers(args.cache_dir.as_deref(), &args.trust)?;
+            let layers = plan::layers(&asked.layers, &asked.trust)?;
             let engine = variant.engine(layers.mode(Mode::ReadOnly), 1)?;
             Ok(Job { variant, engine })
         });
@@ -39,12 +40,12 @@ pub(crate) fn check(args: &Check) -> u8 {
             printer.warning(problem);
         }
     }
-    let inputs = input::expand(&args.inputs);
-    let path = args.cache_dir.as_deref();
+    let inputs = modules::everything(input::expand(&args.inputs), &jobs);
+    let path = asked.layers.dir.cache_dir.as_deref();
     let act = |_: &Input, job: &Job, bytes: &[u8]| job.engine.check(bytes);
     let document = modules::each("check", path, &inputs, &jobs, &mut printer, act);
     document.finish(&printer);
-    match args.format {
+    match args.question.document.format {
         Format::Json => written(report::json(&document), document.code()),
         Format::Text => document.code(),
     }
@@ -59,7 +60,8 @@ fn against(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
             return FAILED;
         }
     };
-    let layers = match plan::layers(args.cache_dir.as_deref(), &args.trust) {
+    let Question { layers: dirs, trust, .. } = &args.question;
+    let layers = match plan::layers(dirs, trust) {
         Ok(layers) => layers.mode(Mode::ReadOnly).build(),
         Err(usage) => {
             report::error(None, usage);
@@ -71,7 +73,7 @@ fn against(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
     }
     let inputs = input::expand(&args.inputs);
     let count = manifest.modules.len();
-    let mut document = Document::new("check", args.cache_dir.as_deref(), count);
+    let mut document = Document::new("check", dirs.dir.cache_dir.as_deref(), count);
     let mut digests = HashSet::new();
     for module in &manifest.modules {
         let Some(group) = from_hex(&module.digest) else { continue };
@@ -110,7 +112,7 @@ fn against(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
     }
     document.stop();
     document.finish(printer);
-    match args.format {
+    match args.question.document.format {
         Format::Json => written(report::json(&document), document.code()),
         Format::Text => document.code(),
     }
@@ -119,9 +121,13 @@ fn against(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
 /// The layer and the path of an entry that apps with this version of the engine find.
 fn find(layers: &Layers, key: Key, settings: &Settings) -> Result<Lookup, Miss> {
     let own = Engine::new(&Config::new()).map(|engine| engine.settings());
-    let other = own.ok().and_then(|own| identity_difference(&own, settings));
-    if let Some(difference) = other {
-        return Err(Miss::Differs(difference));
+    if let Ok(own) = own
+        && !settings.is_of_this_engine()
+    {
+        // In what follows from being of another engine, and not in what was asked for.
+        let all = settings.differences(&own).into_iter();
+        let is_identity = |one: &Difference| Settings::is_identity(&one.field);
+        return Err(Miss::differs(all.filter(is_identity)));
     }
     let lookup = layers.lookup(&key);
     let told = || lookup.miss_error().map(ToString::to_string).unwrap_or_default();
@@ -136,15 +142,11 @@ fn find(layers: &Layers, key: Key, settings: &Settings) -> Result<Lookup, Miss> 
             let all = siblings.iter().map(|(_, sibling)| {
                 Settings::from_description(&sibling.description).differences(settings)
             });
-            let firsts = all.filter_map(|all| all.into_iter().next());
-            let place = |first: &Difference| settings.iter().position(|(n, _)| n == first.field);
-            firsts.max_by_key(place).map_or(Miss::Absent, Miss::Differs)
+            let place = |all: &Vec<Difference>| {
+                let first = all.first()?;
+                settings.iter().position(|(name, _)| name == first.field)
+            };
+            Miss::differs(all.max_by_key(place).unwrap_or_default())
         }
     })
-}
-
-/// The first field in which an entry is of another engine than this one.
-fn identity_difference(own: &Settings, entry: &Settings) -> Option<Difference> {
-    let differences = entry.differences(own);
-    differences.into_iter().next().filter(|_| !entry.is_of_this_engine())
 }

@@ -4,16 +4,17 @@ use super::settings::object;
 use super::{FAILED, FINE, MISS, USAGE, written};
 use crate::args::{Explain, Format};
 use crate::report::{self, Printer, SCHEMA_VERSION, clean};
-use crate::rows::MissRow;
+use crate::rows::{DifferenceRow, MissRow};
 use crate::{input, plan};
 use precompile::cache::{Mode, to_hex};
 use precompile::{Difference, Engine, Explanation, Neighbour, Outcome};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 pub(crate) fn explain(args: &Explain) -> u8 {
-    let printer = Printer::new(&args.output);
-    let engines = plan::layers(args.cache_dir.as_deref(), &args.trust)
-        .and_then(|layers| plan::engines(&args.code, &layers.mode(Mode::ReadOnly)));
+    let asked = &args.question;
+    let printer = Printer::new(&asked.document.output);
+    let engines = plan::layers(&asked.layers, &asked.trust)
+        .and_then(|layers| plan::engines(&asked.code, &layers.mode(Mode::ReadOnly)));
     let engines = match engines {
         Ok(engines) => engines,
         Err(usage) => {
@@ -43,7 +44,7 @@ pub(crate) fn explain(args: &Explain) -> u8 {
     };
     let code = if all.iter().all(is_hit) { FINE } else { MISS };
     let path = args.input.display().to_string();
-    let result = match args.format {
+    let result = match asked.document.format {
         Format::Json => report::json(&json!({
             "schema_version": SCHEMA_VERSION,
             "command": "explain",
@@ -77,7 +78,7 @@ fn document(one: &Explanation) -> Value {
             "layer": entry.layer,
             "id": to_hex(&entry.id),
             "settings": object(&entry.settings),
-            "differences": entry.differences.iter().map(difference).collect::<Vec<_>>(),
+            "differences": entry.differences.iter().map(DifferenceRow::from).collect::<Vec<_>>(),
             "host_lacks": entry.host_lacks.names().collect::<Vec<_>>(),
         })
     });
@@ -102,14 +103,6 @@ fn document(one: &Explanation) -> Value {
         _ => document["outcome"] = json!("unknown"),
     }
     document
-}
-
-fn difference(difference: &Difference) -> Value {
-    let mut row = Map::new();
-    row.insert("field".into(), json!(difference.field));
-    row.insert("expected".into(), json!(difference.expected));
-    row.insert("found".into(), json!(difference.found));
-    Value::Object(row)
 }
 
 fn text(path: &str, engine: &Engine, one: &Explanation) -> String {

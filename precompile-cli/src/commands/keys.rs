@@ -62,7 +62,7 @@ fn create(path: &Path, text: &str, mode: u32) -> io::Result<()> {
 }
 
 pub(crate) fn sign(args: &Sign) -> u8 {
-    let printer = Printer::new(&args.output);
+    let printer = Printer::new(&args.document.output);
     let key = match plan::sign_key(&args.key) {
         Ok(key) => key,
         Err(usage) => {
@@ -111,7 +111,7 @@ pub(crate) fn sign(args: &Sign) -> u8 {
         "Finished",
         format_args!("{signed} signed by {}, {before} were before, {failed} failed", key.name()),
     );
-    if args.format == Format::Json {
+    if args.document.format == Format::Json {
         let document = json!({
             "schema_version": SCHEMA_VERSION,
             "key": key.name(),

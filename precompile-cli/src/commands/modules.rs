@@ -15,23 +15,29 @@ pub(crate) struct Job {
     pub(crate) engine: Engine,
 }
 
-/// Goes through `inputs`: each file is read once, and `act` is called for each variant of it.
+/// All `inputs` in all ways.
+pub(crate) fn everything(inputs: Vec<Input>, jobs: &[Job]) -> Vec<(Input, Vec<usize>)> {
+    inputs.into_iter().map(|input| (input, (0..jobs.len()).collect())).collect()
+}
+
+/// Goes through inputs, each with the numbers of its jobs: each file is read once, and `act` is called
+/// for each variant of it.
 pub(crate) fn each(
     command: &'static str,
     cache: Option<&Path>,
-    inputs: &[Input],
+    inputs: &[(Input, Vec<usize>)],
     jobs: &[Job],
     printer: &mut Printer,
     mut act: impl FnMut(&Input, &Job, &[u8]) -> Result<Report>,
 ) -> Document {
     let mut document = Document::new(command, cache, inputs.len());
     printer.progress(inputs.len() as u64);
-    for input in inputs {
+    for (input, numbers) in inputs {
         let path = input.path.display().to_string();
         printer.step(&input.path.file_name().unwrap_or_default().to_string_lossy());
         match input.read() {
             Ok(bytes) => {
-                for job in jobs {
+                for job in numbers.iter().filter_map(|number| jobs.get(*number)) {
                     let done = act(input, job, &bytes).and_then(|report| match &report.outcome {
                         // Nothing was compiled, so nobody has looked at the module yet.
                         Outcome::Missed { .. } => {

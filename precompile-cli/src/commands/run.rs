@@ -3,7 +3,7 @@
 use super::values;
 use crate::args::{self, Run};
 use crate::report::{self, Printer};
-use crate::{input, plan};
+use crate::{input, plan, trusted};
 use precompile::cache::Mode;
 use precompile::{
     Context, Engine, Error, ErrorKind, ExternType, Func, Linker, Load, MemoryType, Miss, Module,
@@ -65,13 +65,13 @@ fn explain(error: &Error, file: &Path, require_hit: bool) -> String {
 }
 
 fn go(args: &Run, file: &Path, guest: &[&str], printer: &Printer) -> Result<()> {
-    let layers = plan::layers(args.cache_dir.as_deref(), &args.trust);
+    let layers = plan::layers(&args.layers, &args.trust);
     let mut layers = layers.map_err(|usage| Error::msg(usage.to_string()))?;
     if args.require_hit {
         layers = layers.mode(Mode::RequireHit);
     }
     let mut config = plan::run_config(args).map_err(|usage| Error::msg(usage.0))?;
-    config.cache(layers).load(match args.load {
+    trusted::attach(&mut config, layers).load(match args.load {
         args::Load::Map => Load::Map,
         args::Load::Copy => Load::Copy,
     });

@@ -3,14 +3,13 @@
 use super::modules::{self, Job};
 use super::{CACHE, FAILED, FINE, USAGE, written};
 use crate::args::{Format, Warm};
-use crate::input::Input;
+use crate::input::{self, Input};
 use crate::manifest::{Entry, Manifest};
 use crate::plan::{self, Usage};
+use crate::record::Record;
 use crate::report::{self, Printer};
-use crate::{input, plan::Variant};
 use precompile::cache::{
-    Cache, Depth, DirCache, DirOptions, ItemState, Key, Layers, LayersBuilder, Policy, SigningKey,
-    to_hex,
+    Cache, Depth, DirCache, ItemState, Key, Layers, LayersBuilder, Policy, SigningKey, to_hex,
 };
 use precompile::{Outcome, Report};
 use std::path::{Path, PathBuf};
@@ -38,8 +37,26 @@ struct Copy {
 }
 
 pub(crate) fn warm(args: &Warm) -> u8 {
-    let mut printer = Printer::new(&args.output);
-    let variants = match usable(args) {
+    let mut printer = Printer::new(&args.document.output);
+    if let Err(usage) = usable(args) {
+        report::error(None, usage);
+        return USAGE;
+    }
+    let record = match args.from.as_deref().map(|path| Record::read(path, &args.code)).transpose() {
+        Ok(record) => record,
+        Err(problem) => {
+            report::error(None, problem);
+            return FAILED;
+        }
+    };
+    let (variants, recorded) = match record {
+        Some(record) => {
+            let found = record.find(&args.inputs);
+            (Ok(record.variants), Some(found))
+        }
+        None => (plan::variants(&args.code), None),
+    };
+    let variants = match variants {
         Ok(variants) => variants,
         Err(usage) => {
             report::error(None, usage);
@@ -85,7 +102,8 @@ pub(crate) fn warm(args: &Warm) -> u8 {
     if let (Some(out), false) = (&args.out, args.dry_run) {
         tell_mode(out, &printer);
     }
-    let inputs = input::expand(&args.inputs);
+    let inputs =
+        recorded.unwrap_or_else(|| modules::everything(input::expand(&args.inputs), &jobs));
     let command = if args.dry_run { "dry-run" } else { "warm" };
     let path = place.path.as_deref();
     let mut list = List::new(args, path);
@@ -127,7 +145,7 @@ pub(crate) fn warm(args: &Warm) -> u8 {
             ));
         }
     }
-    match args.format {
+    match args.document.format {
         Format::Json => written(report::json(&document), code),
         Format::Text => code,
     }
@@ -194,8 +212,12 @@ fn tell_mode(out: &Path, printer: &Printer) {
     }
 }
 
-/// The variants, if the command line can be meant.
-fn usable(args: &Warm) -> std::result::Result<Vec<Variant>, Usage> {
+/// Whether the command line can be meant.
+fn usable(args: &Warm) -> std::result::Result<(), Usage> {
+    if args.from.is_some() && args.inputs.iter().any(|path| input::is_stdin(path)) {
+        let message = "with --from the modules of inputs are looked for by digest: name files";
+        return Err(Usage(message.to_string()));
+    }
     if args.inputs.iter().filter(|path| input::is_stdin(path)).count() > 1 {
         return Err(Usage("standard input can be read once: name - once".to_string()));
     }
@@ -206,35 +228,46 @@ fn usable(args: &Warm) -> std::result::Result<Vec<Variant>, Usage> {
             "`{command}` is a command, and comes before all options; a file of that name is ./{command}"
         )));
     }
-    if args.cache_dir.is_none() && args.out.is_none() {
-        plan::known_mode()?;
+    match (&args.layers.dir.cache_dir, &args.out) {
+        (None, None) => plan::known_mode(),
+        _ => Ok(()),
     }
-    plan::variants(&args.code)
 }
 
 fn place(args: &Warm, key: Option<Arc<SigningKey>>) -> std::result::Result<Place, String> {
     if args.dry_run {
-        let path = args.out.as_ref().or(args.cache_dir.as_ref());
-        let layers = plan::look_layers(path.map(PathBuf::as_path));
+        let path = args.out.as_ref().or(args.layers.dir.cache_dir.as_ref());
+        let layers = plan::look_layers(path.map(PathBuf::as_path), &args.layers);
         return Ok(Place { layers, path: path.cloned(), copy: None, sign: None });
     }
     let failed = |error: precompile::cache::Error| error.to_string();
-    let image = |out: &PathBuf| plan::dir_options(key.as_ref()).open_image(out).map_err(failed);
-    let (layers, path, copy) = match (&args.out, &args.cache_dir) {
-        (None, dir) => {
-            let layers = plan::warm_layers(dir.as_deref(), key.as_ref())?;
+    let dir = &args.layers.dir;
+    let image = |out: &PathBuf| {
+        let options = plan::dir_options(out, dir);
+        let options = match &key {
+            Some(key) => options.sign_with(Arc::clone(key)),
+            None => options,
+        };
+        options.open_image(out).map_err(failed)
+    };
+    let (layers, path, copy) = match (&args.out, &dir.cache_dir) {
+        (None, _) => {
+            let layers = plan::warm_layers(&args.layers, key.as_ref())?;
             let path = layers.clone().build().write_path().map(PathBuf::from);
             (layers, path, None)
         }
         (Some(out), None) => {
             let image = image(out)?;
             let path = Some(image.path().to_path_buf());
-            (Layers::builder().read_write_dir(image), path, None)
+            let layers = plan::with_dirs(Layers::builder().read_write_dir(image), &args.layers);
+            (layers, path, None)
         }
-        (Some(out), Some(dir)) => {
+        (Some(out), Some(from)) => {
             // What is copied gets a new digest, so it is held against its own one first.
-            let from = DirOptions::new().policy(Policy::Full).open(dir).map_err(failed)?;
+            let options = plan::dir_options(from, dir).policy(Policy::Full);
+            let from = options.open(from).map_err(failed)?;
             let layers = Layers::builder().read_write(from.path());
+            let layers = plan::with_dirs(layers, &args.layers);
             let to = image(out)?;
             let path = Some(to.path().to_path_buf());
             (layers, path, Some(Copy { from: Arc::new(from), to }))

@@ -19,13 +19,13 @@ const DIGITS: usize = 12;
 
 pub(super) fn ls(args: &Look) -> Result<u8, String> {
     let place = &args.place;
-    let printer = Printer::new(&place.output);
+    let printer = Printer::new(&place.document.output);
     let cache = open(place, &printer)?;
     let mut items = Vec::new();
     if let Some(cache) = &cache {
         cache.survey(Depth::Trailer, |item| items.push(item)).map_err(|error| error.to_string())?;
     }
-    let result = match place.format {
+    let result = match place.document.format {
         Format::Json => report::json(&json!({
             "schema_version": SCHEMA_VERSION,
             "command": "cache ls",
@@ -185,7 +185,7 @@ impl Sum {
 
 pub(super) fn stats(args: &Look) -> Result<u8, String> {
     let place = &args.place;
-    let printer = Printer::new(&place.output);
+    let printer = Printer::new(&place.document.output);
     let cache = open(place, &printer)?;
     let (mut total, mut modules) = (Sum::default(), HashSet::new());
     let (mut engines, mut variants) = (BTreeMap::new(), BTreeMap::new());
@@ -213,7 +213,7 @@ pub(super) fn stats(args: &Look) -> Result<u8, String> {
     let list = |name: &str, sums: &BTreeMap<String, Sum>| -> Vec<Value> {
         sums.iter().map(|(of, sum)| sum.json(name, of)).collect()
     };
-    let result = match place.format {
+    let result = match place.document.format {
         Format::Json => report::json(&json!({
             "schema_version": SCHEMA_VERSION,
             "command": "cache stats",

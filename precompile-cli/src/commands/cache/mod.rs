@@ -15,7 +15,7 @@ mod verify;
 
 use super::{CACHE, FINE, written};
 use crate::args::cache::{Cache, CacheCommand, Look, Where};
-use crate::args::{Format, Trust};
+use crate::args::{Format, LayerArgs, Trust};
 use crate::plan;
 use crate::report::{self, Printer, SCHEMA_VERSION};
 use precompile::cache::{DirCache, LayersBuilder, Mode};
@@ -50,14 +50,15 @@ fn path(place: &Where) -> Result<PathBuf, String> {
 
 /// The layers that an app would ask. What is believed of them matters to their readers only.
 fn layers(place: &Where) -> Result<LayersBuilder, String> {
-    let layers = plan::layers(place.cache_dir.as_deref(), &Trust::default());
+    let dirs = LayerArgs { dir: place.dir.clone(), ..LayerArgs::default() };
+    let layers = plan::layers(&dirs, &Trust::default());
     layers.map_err(|usage| usage.to_string())
 }
 
 /// The directory to look into; `None` when it does not exist, which is said.
 fn open(place: &Where, printer: &Printer) -> Result<Option<DirCache>, String> {
     let path = path(place)?;
-    match DirCache::open_read_only(&path) {
+    match plan::dir_options(&path, &place.dir).open_read_only(&path) {
         Ok(cache) => Ok(Some(cache)),
         Err(error) if error.is_missing() => {
             printer.status("Empty", format!("{} does not exist yet", path.display()));
@@ -70,7 +71,10 @@ fn open(place: &Where, printer: &Printer) -> Result<Option<DirCache>, String> {
 /// The same to change it.
 fn open_to_change(place: &Where, printer: &Printer) -> Result<Option<DirCache>, String> {
     let Some(cache) = open(place, printer)? else { return Ok(None) };
-    DirCache::open(cache.path()).map(Some).map_err(|error| error.to_string())
+    plan::dir_options(cache.path(), &place.dir)
+        .open(cache.path())
+        .map(Some)
+        .map_err(|error| error.to_string())
 }
 
 /// The path of a directory that was opened, or else the one that was asked for.
@@ -81,8 +85,8 @@ fn shown(place: &Where, cache: Option<&DirCache>) -> Option<String> {
 
 fn dir(args: &Look) -> Result<u8, String> {
     let path = path(&args.place)?;
-    Printer::new(&args.place.output);
-    let result = match args.place.format {
+    Printer::new(&args.place.document.output);
+    let result = match args.place.document.format {
         Format::Text => report::data(&format!("{}\n", path.display())),
         Format::Json => {
             let layers = layers(&args.place)?.mode(Mode::ReadOnly).build();

@@ -48,7 +48,7 @@ fn remove(
     is_dry: bool,
     act: impl FnOnce(&DirCache, bool) -> CacheResult<Pruned>,
 ) -> Result<u8, String> {
-    let printer = Printer::new(&place.output);
+    let printer = Printer::new(&place.document.output);
     let cache = if is_dry { open(place, &printer)? } else { open_to_change(place, &printer)? };
     let pruned = match &cache {
         Some(cache) => act(cache, is_dry).map_err(|error| error.to_string())?,
@@ -78,7 +78,7 @@ fn remove(
         );
     }
     let code = if pruned.failures.is_empty() { FINE } else { CACHE };
-    if place.format == Format::Text {
+    if place.document.format == Format::Text {
         return Ok(code);
     }
     let evicted = pruned.evicted.iter().map(|gone| {

@@ -25,7 +25,7 @@ struct Rebuilt {
 
 pub(super) fn verify(args: &Verify) -> Result<u8, String> {
     let place = &args.place;
-    let printer = Printer::new(&place.output);
+    let printer = Printer::new(&place.document.output);
     let cache = open(place, &printer)?;
     let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
     let (mut bytes, mut rows, mut sound) = (0, Vec::new(), Vec::new());
@@ -74,7 +74,7 @@ pub(super) fn verify(args: &Verify) -> Result<u8, String> {
     }
     let is_bad = bad > 0 || of("different") > 0 || of("failed") > 0;
     let code = if is_bad { FAILED } else { FINE };
-    if place.format == Format::Text {
+    if place.document.format == Format::Text {
         return Ok(code);
     }
     let result = report::json(&json!({

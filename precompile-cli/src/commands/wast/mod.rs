@@ -34,7 +34,7 @@ enum Done {
 }
 
 pub(crate) fn wast(args: &Wast) -> u8 {
-    let mut printer = Printer::new(&args.output);
+    let mut printer = Printer::new(&args.document.output);
     let engines = match Engines::new(args) {
         Ok(engines) => engines,
         Err(usage) => {
@@ -54,7 +54,7 @@ pub(crate) fn wast(args: &Wast) -> u8 {
     each(&inputs, args, &engines, |input, outcome| {
         tell(&printer, input, &outcome);
         summary.note(&outcome);
-        if args.format == Format::Json {
+        if args.document.format == Format::Json {
             rows.push(row(input, &outcome));
         }
         printer.advance();
@@ -62,7 +62,7 @@ pub(crate) fn wast(args: &Wast) -> u8 {
     printer.finish();
     printer.status("Finished", format!("{} in {:.2?}", summary.line(), start.elapsed()));
     let code = if summary.failed_scripts == 0 { FINE } else { FAILED };
-    if args.format == Format::Text {
+    if args.document.format == Format::Text {
         return code;
     }
     let document = json!({
