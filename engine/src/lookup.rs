@@ -111,7 +111,7 @@ pub(crate) fn find<'e>(
     let damaged = Cell::new(false);
     let take = |(index, lookup): (usize, Lookup), report: &mut Report| {
         let cache::Outcome::Hit { layer, content } = lookup.outcome else {
-            return Err(lookup);
+            return Err(Box::new(lookup));
         };
         let path = content.origin().map(Into::into);
         let seen = content.stamp();

@@ -16,19 +16,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-all=no
-for argument; do
-    case $argument in
-        --all) all=yes ;;
-        *) echo "usage: run.sh [--all]" >&2; exit 2 ;;
-    esac
-done
-
 target=aarch64-unknown-linux-gnu
 libraries=/usr/aarch64-linux-gnu/lib
 begin=$SECONDS
 
 . tests/support/emulate.sh
+parse_all "$@"
 
 has_std() {
     local folder

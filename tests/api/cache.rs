@@ -374,3 +374,68 @@ fn sixteen_threads_compile_a_module_once() {
     });
     assert_eq!(engines.iter().map(Engine::compile_count).sum::<u64>(), 1);
 }
+
+#[test]
+fn a_mode_that_is_misspelled_is_quoted_where_it_matters() {
+    let dir = folder();
+    let variables = [
+        ("PRECOMPILE_CACHE_DIR", dir.path().to_str().unwrap()),
+        ("PRECOMPILE_CACHE_MODE", "requirehit"),
+    ];
+    let layers = LayersBuilder::from_variables(|name| {
+        variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+    });
+    let engine = engine(layers, |_| {});
+    let error = Module::new(&engine, TEXT).unwrap_err();
+    assert_eq!((error.kind(), error.downcast_ref()), (ErrorKind::Miss, Some(&Miss::Absent)));
+    let text = format!("{error:#}");
+    assert!(text.contains("\"requirehit\"") && text.contains("require-hit, which is"), "{text}");
+    assert_eq!((engine.compile_count(), entries(dir.path()).len()), (0, 0));
+}
+
+#[test]
+fn what_is_asked_for_is_recorded_with_the_settings() {
+    let dir = folder();
+    let record = dir.path().join("record");
+    let file = dir.path().join("module.wat");
+    fs::write(&file, TEXT).unwrap();
+    let layers = || Layers::builder().read_write(dir.path().join("cache")).record(&record);
+    let first = engine(layers(), |config| {
+        config.cranelift_opt_level(OptLevel::None);
+    });
+    let module = Module::new(&first, TEXT).unwrap();
+    Module::new(&first, TEXT).unwrap();
+    Module::from_file(&first, &file).unwrap();
+    assert!(Module::new(&first, "(module (func (result i32)))").is_err());
+    first.warm("(module (memory 1))").unwrap();
+    first.check(wat::parse_str("(module)").unwrap()).unwrap();
+    let text = fs::read_to_string(&record).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "loads that succeed, each once: {text}");
+    let digest = precompile::cache::to_hex(&module.digest());
+    let start = format!("{{\"record\":1,\"module\":\"{digest}\",");
+    let settings = first.settings().to_string().replace('\n', "\\n");
+    let end = format!("\"settings\":\"{settings}\"}}");
+    assert_eq!(lines[0], format!("{start}{end}"));
+    assert_eq!(lines[1], format!("{start}\"path\":\"{}\",{end}", file.display()));
+    // One that must not be compiled is what a record is for.
+    let second = engine(layers().mode(Mode::RequireHit), |_| {});
+    Module::new(&second, "(module (table 1 funcref))").unwrap_err();
+    assert_eq!(fs::read_to_string(&record).unwrap().lines().count(), 3);
+}
+
+#[test]
+fn files_that_are_too_long_are_refused_unread() {
+    let dir = folder();
+    let path = dir.path().join("long.wasm");
+    let file = fs::File::create(&path).unwrap();
+    file.set_len((1 << 30) + 1).unwrap();
+    let engine = with(&dir.path().join("cache"));
+    for error in
+        [Module::from_file(&engine, &path).unwrap_err(), engine.warm_file(&path).unwrap_err()]
+    {
+        assert_eq!(error.kind(), ErrorKind::Limit, "{error:#}");
+        let text = format!("{error:#}");
+        assert!(text.contains("long.wasm") && text.contains("1 GiB"), "{text}");
+    }
+}

@@ -29,6 +29,7 @@ mod rewrite;
 mod rooting;
 mod shared;
 mod signals;
+mod spans;
 mod stack;
 mod support;
 mod switches;

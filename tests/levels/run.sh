@@ -12,16 +12,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-all=no
-for argument; do
-    case $argument in
-        --all) all=yes ;;
-        *) echo "usage: run.sh [--all]" >&2; exit 2 ;;
-    esac
-done
 [ "$(uname -m)" = x86_64 ] || { echo "this needs an x86-64 machine" >&2; exit 1; }
 begin=$SECONDS
 . tests/support/emulate.sh
+parse_all "$@"
 
 # Processors, and the best of the levels below that each of them has.
 processors=("qemu64 x86-64" "core2duo x86-64" "Nehalem x86-64-v2" "Haswell x86-64-v3")

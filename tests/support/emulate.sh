@@ -1,5 +1,17 @@
 # What scripts that run tests under an emulator share; they stand in the repository's folder.
 
+# Sets $all to yes or no: the only option is --all.
+parse_all() { # ARGUMENTS...
+    local argument
+    all=no
+    for argument; do
+        case $argument in
+            --all) all=yes ;;
+            *) echo "usage: run.sh [--all]" >&2; exit 2 ;;
+        esac
+    done
+}
+
 # A heading, and after the command how long it took.
 step() {
     local start=$SECONDS
