@@ -154,7 +154,7 @@ fn pruning_takes_what_was_used_longest_ago() {
     let times = fs::FileTimes::new().set_accessed(old);
     fs::File::open(&entries[1]).unwrap().set_times(times).unwrap();
     world.cache("prune", &[]).expect(2, &["--max-size"]);
-    world.cache("prune", &["--max-size", "12Q"]).expect(2, &["a size is"]);
+    world.cache("prune", &["--max-size", "12Q"]).expect(2, &["expected a size"]);
     world.cache("prune", &["--max-age", "30d"]).expect(0, &["Removed 0 entries"]);
     let dry = world.cache("prune", &["--max-age", "7d", "--dry-run"]);
     dry.expect(0, &["Would remove 1 entry"]);
