@@ -110,7 +110,7 @@ impl DirCache {
             .list(self.root.as_fd(), usize::MAX)
             .map_err(|error| Error::io("list the directory", Some(&self.path), error))?;
         let is_ours = |name: &[u8]| {
-            let known = [layout::TEMPORARY, layout::LOCKS].into_iter();
+            let known = [layout::TEMPORARY, layout::LOCKS, layout::NAMES].into_iter();
             let mut known = known.chain(layout::TAGS.iter().map(|(name, _)| *name));
             name.starts_with(layout::MEMO.as_bytes()) || known.any(|known| known.as_bytes() == name)
         };
@@ -182,12 +182,13 @@ impl DirCache {
         if let Err(error) = self.trust.check(&stat, || path.clone()) {
             return item(ItemState::Untrusted(error));
         }
-        let checked = Found::read(&self.disk, &file, read::length(&stat), key).and_then(|found| {
-            if depth == Depth::Content {
-                found.trailer.verify(&self.disk, &file)?;
-            }
-            Ok(found.trailer)
-        });
+        let checked =
+            Found::read(&(&self.disk, &file), read::length(&stat), key).and_then(|found| {
+                if depth == Depth::Content {
+                    found.trailer.verify(&(&self.disk, &file))?;
+                }
+                Ok(found.trailer)
+            });
         item(match checked {
             Ok(Trailer { content_length, content_digest, description, .. }) => {
                 ItemState::Sound { key: *key, description, content_length, content_digest }
