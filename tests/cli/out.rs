@@ -14,8 +14,8 @@ fn modes_do_not_follow_the_umask() {
     finish(&mut command, b"").expect(0, &["1 compiled"]);
     let all = tree(&world.path("image"));
     let files = all.iter().filter(|(path, _)| path.is_file()).count();
-    // The folders image, usr, share, precompile and the module's, and the entry.
-    assert_eq!((files, all.len()), (1, 5), "{all:?}");
+    // The folders image, usr, share, precompile and the module's, the entry, and the names.
+    assert_eq!((files, all.len()), (2, 6), "{all:?}");
     for (path, mode) in &all {
         assert_eq!(*mode, if path.is_dir() { 0o755 } else { 0o644 }, "{}", path.display());
     }

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::entry::{Found, Trailer, Unreadable};
 use super::{DirCache, is_absent, layout, read, times};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, to_hex};
 
 /// How closely [`DirCache::survey`] looks at each entry.
@@ -69,7 +69,7 @@ pub enum ItemState {
 
 impl DirCache {
     /// Calls `each` for all that is in the directory, in order of the keys, and what is foreign
-    /// behind the entries of its folder. Nothing is changed. What comes and goes meanwhile may or
+    /// behind the entries of its folder; last for the list of names, if it cannot be used. Nothing is changed. What comes and goes meanwhile may or
     /// may not be told of.
     ///
     /// # Errors
@@ -91,6 +91,17 @@ impl DirCache {
             }
         }
         foreign.into_iter().for_each(|path| each(bare(path, ItemState::Foreign)));
+        // A good list is no item: it is none of the entries.
+        if self.refusal.is_none()
+            && let Err(error) = self.names()
+        {
+            let state = match error.kind() {
+                ErrorKind::Names { .. } => ItemState::Damaged(error),
+                ErrorKind::Untrusted { .. } => ItemState::Untrusted(error),
+                _ => ItemState::Unreadable(error),
+            };
+            each(bare(self.names_path(), state));
+        }
         Ok(())
     }
 
