@@ -261,7 +261,7 @@ fn bytes_of_hex(hex: &[u8]) -> Option<Vec<u8>> {
         b'a'..=b'f' => Some(byte - b'a' + 10),
         _ => None,
     };
-    if hex.is_empty() || hex.len() % 2 != 0 {
+    if hex.is_empty() || !hex.len().is_multiple_of(2) {
         return None;
     }
     hex.chunks(2).map(|pair| Some(digit(&pair[0])? << 4 | digit(&pair[1])?)).collect()
@@ -327,7 +327,7 @@ mod tests {
         let one = format!("{}  a\n", "1".repeat(64));
         let cases = [
             (String::new(), 1, "cut"),
-            (format!("{FIRST}"), 1, "cut"),
+            (FIRST.to_string(), 1, "cut"),
             ("# names of cache groups, version 2\n".into(), 1, "begin"),
             (format!("{FIRST}\n\n"), 2, "no digest"),
             (format!("{FIRST}\n{one}{one}"), 3, "twice"),

@@ -211,7 +211,6 @@ fn is_unsupported(error: &std::io::Error) -> bool {
 }
 
 // The widths of these fields differ between platforms.
-#[expect(clippy::useless_conversion, reason = "on other platforms they are narrower")]
 fn identity(stat: &Stat) -> [i128; 7] {
     [
         stat.st_dev.into(),
