@@ -59,13 +59,27 @@ impl Module {
     /// # Errors
     /// As [`from_digest`](Module::from_digest), or if no list has the name.
     ///
-    /// ```no_run
-    /// use precompile::{Config, Engine, Module, cache::Layers};
+    /// ```
+    /// # #[cfg(all(feature = "compile", feature = "wat"))] {
+    /// use precompile::cache::{DirCache, Layers, Mode};
+    /// use precompile::{Config, Engine, Module};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path().join("image");
+    ///
+    /// // Where images are built, as `precompile --out DIR plugins/` does it: entries and names.
     /// let mut config = Config::new();
-    /// config.cache(Layers::builder().read_only("/usr/share/precompile"));
+    /// config.cache(Layers::builder().read_write_dir(DirCache::open_image(&dir)?));
+    /// let report = Engine::new(&config)?.warm(r#"(module (func (export "run")))"#)?;
+    /// let digest = report.digest.unwrap();
+    /// DirCache::open_image(&dir)?
+    ///     .update_names(|names| names.insert("plugins/hello.wasm", digest).map(drop))?;
+    ///
+    /// // In the image, where there is nothing but that directory.
+    /// config.cache(Layers::builder().read_only(&dir).mode(Mode::RequireHit));
     /// let engine = Engine::new(&config)?;
-    /// // After `RUN precompile --out /usr/share/precompile plugins/`, without the plugins.
-    /// let module = Module::from_name(&engine, "hello.wasm")?;
+    /// let module = Module::from_name(&engine, "plugins/hello.wasm")?;
+    /// assert!(module.get_export("run").is_some());
+    /// # }
     /// # Ok::<(), precompile::Error>(())
     /// ```
     pub fn from_name(engine: &Engine, name: &str) -> Result<Module> {

@@ -233,7 +233,8 @@ pub(crate) struct Run {
     pub(crate) trust: Trust,
     #[command(flatten)]
     pub(crate) output: Output,
-    /// Run the module that the cache's names call NAME, instead of a file
+    /// Run the module that the cache's names call NAME, instead of a file; -- goes before options of
+    /// the guest
     #[arg(long, value_name = "NAME", conflicts_with = "digest")]
     pub(crate) name: Option<String>,
     /// Run the module whose bytes have this SHA-256, instead of a file
