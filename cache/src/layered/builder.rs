@@ -248,7 +248,8 @@ impl LayersBuilder {
     ///
     /// [`Policy::Signed`] is for those that are only read. The read-write directory goes on being
     /// under the trust rule, and its entries, which this user made, need no signature; a directory
-    /// where they do is attached by [`read_write_dir`](LayersBuilder::read_write_dir).
+    /// where they do is attached by [`read_write_dir`](LayersBuilder::read_write_dir). Its list of
+    /// [names](crate::Names) needs one all the same.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.options = self.options.policy(policy);
         self
