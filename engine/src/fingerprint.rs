@@ -9,10 +9,11 @@
 use crate::abi::ABI_VERSION;
 use crate::abi::identity::{CODEGEN_EPOCH, ENGINE_VERSION, PINS, SOURCES};
 use crate::abi::memory_plan::Bounds;
-use crate::abi::target::{CpuFeatures, CpuLevel, Target};
+use crate::abi::target::{Arch, CpuFeatures, CpuLevel, Target};
 use crate::artifact::FORMAT_VERSION;
 use crate::features::Features;
 use sha2::{Digest, Sha256};
+use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -134,13 +135,14 @@ pub(crate) fn differences<'a>(
 }
 
 /// The differences between what `ours` has and what `theirs` (canonical bytes each) have that is
-/// nearest to it: of all pairs, the one that agrees the longest in the order of the fields. Of
-/// equally near ones the first of `ours` counts. Empty where nothing differs.
+/// nearest to it: of all pairs, the one that agrees the longest in the order of the fields, and
+/// of those that have different levels of processors the one with the nearest levels. Of equally
+/// near ones the first of `ours` counts. Empty where nothing differs.
 pub(crate) fn nearest_differences<'t>(
     ours: &[Fingerprint],
     theirs: impl IntoIterator<Item = &'t [u8]>,
 ) -> Vec<Difference> {
-    let mut nearest = (0, Vec::new());
+    let mut nearest: Option<((usize, Reverse<u32>), Vec<Difference>)> = None;
     for theirs in theirs {
         for own in ours {
             let fields = own.fields();
@@ -148,13 +150,14 @@ pub(crate) fn nearest_differences<'t>(
             let all: Vec<_> = differences(names, parse(theirs)).collect();
             let Some(first) = all.first() else { continue };
             let place = fields.iter().position(|field| field.name == first.field);
-            let place = place.unwrap_or_default() + 1;
-            if place > nearest.0 {
-                nearest = (place, all);
+            let distance = Reverse(first.distance(own.target.arch()));
+            let near = (place.unwrap_or_default(), distance);
+            if nearest.as_ref().is_none_or(|(nearest, _)| near > *nearest) {
+                nearest = Some((near, all));
             }
         }
     }
-    nearest.1
+    nearest.map(|(_, all)| all).unwrap_or_default()
 }
 
 /// The fields of canonical bytes. What is no line `name=value` is left out.
@@ -177,6 +180,19 @@ pub struct Difference {
 }
 
 impl Difference {
+    /// How many extensions one of two levels of processors has and the other has not; 0 for all
+    /// other fields.
+    pub(crate) fn distance(&self, arch: Arch) -> u32 {
+        if self.field != "cpu" {
+            return 0;
+        }
+        let bits = |name: &str| CpuLevel::parse(name, arch).map(|level| level.features().bits());
+        match (bits(&self.found), bits(&self.expected)) {
+            (Ok(found), Ok(expected)) => (found ^ expected).count_ones(),
+            _ => u32::MAX,
+        }
+    }
+
     /// The same, with what a host of these `features` lacks for the level that there is.
     pub(crate) fn on_host(mut self, target: Target, features: CpuFeatures) -> Difference {
         if self.field == "cpu"

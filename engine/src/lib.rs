@@ -88,6 +88,8 @@ mod fingerprint;
 mod inspect;
 #[cfg(feature = "runtime")]
 mod load;
+#[cfg(all(feature = "runtime", feature = "cache"))]
+mod named;
 #[cfg(feature = "compile")]
 mod precompile;
 #[cfg(all(feature = "runtime", feature = "cache"))]
@@ -132,7 +134,7 @@ pub use error::{Context, Error, ErrorKind, ModuleError, Result};
 pub use explain::{Explanation, LayerProbe, Neighbour, Wanted};
 pub use features::Features;
 pub use fingerprint::{Difference, OptLevel};
-pub use report::{Miss, Misses, Outcome, Report};
+pub use report::{Miss, Misses, NotCached, Outcome, Report};
 pub use settings::Settings;
 pub use trap::Trap;
 pub use wasm::types::{FuncTypeId, HeapType, RefType, ValType};

@@ -96,7 +96,7 @@ impl Module {
 }
 
 /// A module with the report about it, in a span.
-fn told(load: impl FnOnce(&mut Report) -> Result<Module>) -> Result<(Module, Report)> {
+pub(crate) fn told(load: impl FnOnce(&mut Report) -> Result<Module>) -> Result<(Module, Report)> {
     let act = || {
         let mut report = Report::default();
         (load(&mut report), report)
@@ -129,7 +129,7 @@ fn from_bytes(
     report.key = start.elapsed();
     report.module_len = bytes.len() as u64;
     let same = |_: &ModuleDigest| Ok(Some(Cow::Borrowed(bytes)));
-    let module = obtain(engine, digest, origin, report, same)?;
+    let module = obtain(engine, digest, origin, report, false, same)?;
     module.ok_or_else(|| Error::with_kind(ErrorKind::Bug, "bytes in memory have changed"))
 }
 
@@ -176,7 +176,7 @@ fn from_file(engine: &Engine, path: &Path, report: &mut Report) -> Result<Module
         changed = Some(bytes);
         Ok(None)
     };
-    let module = obtain(engine, digest, Some(path), report, unchanged)?;
+    let module = obtain(engine, digest, Some(path), report, false, unchanged)?;
     match (module, changed) {
         (Some(module), _) => Ok(module),
         (None, changed) => {
@@ -187,15 +187,17 @@ fn from_file(engine: &Engine, path: &Path, report: &mut Report) -> Result<Module
 }
 
 /// The module with that digest, which came from `origin` if that is a file. What has to be compiled
-/// is asked for when it is; it must have the digest too, and otherwise there is no module.
-fn obtain<'b>(
+/// is asked for when it is; it must have the digest too, and otherwise there is no module. With
+/// `must_hit` nothing is compiled.
+pub(crate) fn obtain<'b>(
     engine: &Engine,
     digest: ModuleDigest,
     origin: Option<&Path>,
     report: &mut Report,
+    must_hit: bool,
     bytes: impl FnOnce(&ModuleDigest) -> Result<Option<Cow<'b, [u8]>>>,
 ) -> Result<Option<Module>> {
-    let module = find_or_compile(engine, digest, report, bytes);
+    let module = find_or_compile(engine, digest, report, must_hit, bytes);
     // A miss that must not be compiled was asked for as well; what is no module was not one.
     let is_miss = module.as_ref().is_err_and(|error| error.kind() == ErrorKind::Miss);
     if is_miss || matches!(module, Ok(Some(_))) {
@@ -208,6 +210,7 @@ fn find_or_compile<'b>(
     engine: &Engine,
     digest: ModuleDigest,
     report: &mut Report,
+    must_hit: bool,
     bytes: impl FnOnce(&ModuleDigest) -> Result<Option<Cow<'b, [u8]>>>,
 ) -> Result<Option<Module>> {
     if !engine.runs_here() {
@@ -242,7 +245,7 @@ fn find_or_compile<'b>(
         report.load += start.elapsed();
         Ok(module)
     };
-    let (index, module) = match lookup::find(engine, &digest, &ids, report, load)? {
+    let (index, module) = match lookup::find(engine, &digest, &ids, must_hit, report, load)? {
         Found::Hit(index, module) => (index, module),
         Found::Miss(permit) => {
             let Some(bytes) = bytes(&digest)? else { return Ok(None) };

@@ -14,8 +14,10 @@ const LIMIT: u64 = 1 << 30;
 #[derive(Clone, Debug)]
 pub(crate) struct Input {
     pub(crate) path: PathBuf,
-    /// What a manifest calls it: its path in the folder that was named, or its file's name.
+    /// What lists call it: its path in the folder that was named, or its file's name.
     pub(crate) name: String,
+    /// Whether that is its name byte for byte, which one that is not UTF-8 cannot be.
+    pub(crate) is_exact: bool,
     pub(crate) problem: Option<String>,
     /// The digest that its module must have, if one was asked for.
     pub(crate) digest: Option<[u8; 32]>,
@@ -24,8 +26,9 @@ pub(crate) struct Input {
 impl Input {
     pub(crate) fn file(path: impl Into<PathBuf>) -> Input {
         let path = path.into();
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Input { path, name, problem: None, digest: None }
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        let (is_exact, name) = (name.to_str().is_some(), name.to_string_lossy().into_owned());
+        Input { path, name, is_exact, problem: None, digest: None }
     }
 
     pub(crate) fn failed(path: impl Into<PathBuf>, problem: impl Into<String>) -> Input {
@@ -33,8 +36,9 @@ impl Input {
     }
 
     fn within(path: &Path, folder: &Path) -> Input {
-        let name = path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned();
-        Input { name, ..Input::file(path) }
+        let name = path.strip_prefix(folder).unwrap_or(path);
+        let (is_exact, name) = (name.to_str().is_some(), name.to_string_lossy().into_owned());
+        Input { name, is_exact, ..Input::file(path) }
     }
 
     /// What is in it.

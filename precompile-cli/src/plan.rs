@@ -23,7 +23,7 @@ impl fmt::Display for Usage {
 }
 
 /// One way to compile each input.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Variant {
     pub(crate) target: Target,
     pub(crate) cpu: CpuLevel,
@@ -35,14 +35,6 @@ impl Variant {
     fn new(config: Config) -> Result<Variant, Usage> {
         let engine = engine(&config)?;
         Ok(Variant { target: engine.target(), cpu: engine.cpu(), config })
-    }
-
-    /// `config` for a target and a level: both are named, so that nothing of the building host gets
-    /// into the key.
-    fn on(config: &Config, target: Target, cpu: CpuLevel) -> Result<Variant, Usage> {
-        let mut config = config.clone();
-        config.target(&target.to_string()).map_err(|error| Usage(format!("{error:#}")))?.cpu(cpu);
-        Ok(Variant { target, cpu, config })
     }
 
     /// All that its code depends on.
@@ -69,12 +61,16 @@ fn engine(config: &Config) -> Result<Engine, Usage> {
 
 /// All ways that `code` asks for: each target with each of the CPU levels that belong to it.
 pub(crate) fn variants(code: &Code) -> Result<Vec<Variant>, Usage> {
-    if !code.engine_settings.is_empty() {
-        return code.engine_settings.iter().map(|path| from_file(path)).collect();
+    let files = code.engine_settings.iter().map(|path| from_file(path));
+    let files = files.collect::<Result<Vec<Variant>, Usage>>()?;
+    if !files.is_empty() && !is_placed(code) {
+        return Ok(files);
     }
-    let settings = settings(code)?;
-    let all = platforms(code, None)?.into_iter();
-    all.map(|(target, cpu)| Variant::on(&settings, target, cpu)).collect()
+    if files.is_empty() {
+        return placed(code, &settings(code)?, None);
+    }
+    let all = files.iter().map(|file| placed(code, &file.config, Some(file.target)));
+    Ok(all.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 /// The ways that a record asks for with `settings`: as they are, or on the platforms that `code`
@@ -82,37 +78,38 @@ pub(crate) fn variants(code: &Code) -> Result<Vec<Variant>, Usage> {
 pub(crate) fn variants_from(settings: &Settings, code: &Code) -> Result<Vec<Variant>, Usage> {
     let config = Config::from_settings(settings).map_err(|error| Usage(format!("{error:#}")))?;
     let own = Variant::new(config)?;
-    if !is_place_named(code) {
-        return Ok(vec![own]);
+    match is_placed(code) {
+        true => placed(code, &own.config, Some(own.target)),
+        false => Ok(vec![own]),
     }
-    let all = platforms(code, Some(own.target))?.into_iter();
-    all.map(|(target, cpu)| Variant::on(&own.config, target, cpu)).collect()
 }
 
-/// Whether `code` says which platforms or levels.
-fn is_place_named(code: &Code) -> bool {
+/// Whether a target, a platform or a level is named.
+fn is_placed(code: &Code) -> bool {
     [&code.target, &code.platform, &code.cpu].iter().any(|list| !list.is_empty())
 }
 
-/// Each target that is named, or else the `default` one or this host, with each of its levels.
-fn platforms(code: &Code, default: Option<Target>) -> Result<Vec<(Target, CpuLevel)>, Usage> {
-    let named = places(code, default)?;
+/// The settings of `base` for each target and level that are named; without a target for `own`, or
+/// else this host.
+fn placed(code: &Code, base: &Config, own: Option<Target>) -> Result<Vec<Variant>, Usage> {
+    let named = places(code, own)?;
     let targets: Vec<Target> = named.iter().map(|(target, _)| *target).collect();
-    let mut all = Vec::new();
+    let mut all: Vec<Variant> = Vec::new();
     for (target, level) in named {
         let levels = levels(code, target.arch(), &targets)?;
         for cpu in level.map_or(levels, |level| vec![level]) {
             // The same target twice, or by two names, is one.
-            if !all.contains(&(target, cpu)) {
-                all.push((target, cpu));
+            if !all.iter().any(|known| known.target == target && known.cpu == cpu) {
+                all.push(Variant { target, cpu, config: at(base, target, cpu)? });
             }
         }
     }
     Ok(all)
 }
 
-/// The targets that are named, each with its level if the platform has one; or else the default.
-fn places(code: &Code, default: Option<Target>) -> Result<Vec<(Target, Option<CpuLevel>)>, Usage> {
+/// The targets that are named, each with its level if the platform has one; or else `own`, or else
+/// this host.
+fn places(code: &Code, own: Option<Target>) -> Result<Vec<(Target, Option<CpuLevel>)>, Usage> {
     let target = |name: &String| match name.parse::<Target>() {
         Ok(target) => Ok((target, None)),
         Err(error) => Err(Usage(error.to_string())),
@@ -123,7 +120,7 @@ fn places(code: &Code, default: Option<Target>) -> Result<Vec<(Target, Option<Cp
     if !named.is_empty() {
         return Ok(named);
     }
-    let host = default.or(Target::host());
+    let host = own.or(Target::host());
     let message = "there is no code for this host: name a --target";
     Ok(vec![(host.ok_or_else(|| Usage(message.to_string()))?, None)])
 }
@@ -164,11 +161,18 @@ fn levels(code: &Code, arch: Arch, targets: &[Target]) -> Result<Vec<CpuLevel>, 
 /// The engines of an app that has these settings: on this host, one that takes the best level that
 /// there is an entry for; or else one for each level and target that are named.
 pub(crate) fn engines(code: &Code, layers: &LayersBuilder) -> Result<Vec<Engine>, Usage> {
-    if !is_place_named(code) && code.engine_settings.is_empty() {
+    if !is_placed(code) && code.engine_settings.is_empty() {
         let mut config = settings(code)?;
         return Ok(vec![engine(trusted::attach(&mut config, layers.clone()))?]);
     }
     variants(code)?.iter().map(|variant| variant.engine(layers.clone(), 1)).collect()
+}
+
+fn at(base: &Config, target: Target, cpu: CpuLevel) -> Result<Config, Usage> {
+    let mut config = base.clone();
+    // All are named, so that nothing of the building host gets into the key.
+    config.target(&target.to_string()).map_err(|error| Usage(format!("{error:#}")))?.cpu(cpu);
+    Ok(config)
 }
 
 /// The settings that are the same for all targets and levels.
@@ -292,6 +296,27 @@ pub(crate) fn layers(args: &LayerArgs, trust: &Trust) -> Result<LayersBuilder, U
     Ok(layers.policy(policy))
 }
 
+/// The keys that have to have signed what is believed, if a signature is asked for: those that are
+/// named, or else those of the environment.
+pub(crate) fn trusted_keys(trust: &Trust) -> Result<Option<TrustedKeys>, Usage> {
+    let word = |name| std::env::var_os(name).filter(|text| !text.is_empty());
+    let mut files = trust.trusted_key.clone();
+    let by_environment = word("PRECOMPILE_CACHE_VERIFY").is_some_and(|policy| policy == "signed");
+    if files.is_empty() && !by_environment && !matches!(trust.verify, Some(Verify::Signed)) {
+        return Ok(None);
+    }
+    if files.is_empty()
+        && let Some(list) = word("PRECOMPILE_CACHE_KEYS")
+    {
+        files = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect();
+    }
+    let mut keys = TrustedKeys::new();
+    for path in files {
+        keys.extend(TrustedKeys::read(path).map_err(usage)?);
+    }
+    Ok(Some(keys))
+}
+
 /// The secret key in a file.
 pub(crate) fn sign_key(path: &Path) -> Result<Arc<SigningKey>, Usage> {
     SigningKey::read(path).map(Arc::new).map_err(usage)
@@ -302,12 +327,20 @@ fn usage(error: precompile::cache::Error) -> Usage {
 }
 
 /// The ways to open the directory `path`, which may be one that is trusted by name.
-pub(crate) fn dir_options(path: &Path, dir: &DirArgs) -> DirOptions {
+pub(crate) fn dir_options(
+    path: &Path,
+    dir: &DirArgs,
+    sign_with: Option<&Arc<SigningKey>>,
+) -> DirOptions {
     let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let path = resolved(path);
-    match dir.trust_dir.iter().any(|trusted| resolved(trusted) == path) {
+    let options = match dir.trust_dir.iter().any(|trusted| resolved(trusted) == path) {
         true => DirOptions::new().dangerously_trust(promise()),
         false => DirOptions::new(),
+    };
+    match sign_with {
+        Some(key) => options.sign_with(Arc::clone(key)),
+        None => options,
     }
 }
 
@@ -337,13 +370,9 @@ pub(crate) fn warm_layers(
     args: &LayerArgs,
     sign_with: Option<&Arc<SigningKey>>,
 ) -> Result<LayersBuilder, String> {
-    let sign = |options: DirOptions| match sign_with {
-        Some(key) => options.sign_with(Arc::clone(key)),
-        None => options,
-    };
     if let Some(path) = &args.dir.cache_dir {
-        let dir =
-            sign(dir_options(path, &args.dir)).open(path).map_err(|error| error.to_string())?;
+        let dir = dir_options(path, &args.dir, sign_with).open(path);
+        let dir = dir.map_err(|error| error.to_string())?;
         return Ok(with_dirs(Layers::builder().read_write_dir(dir), args));
     }
     let mut builder = with_dirs(from_env(&args.dir), args);

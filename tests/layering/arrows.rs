@@ -41,7 +41,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
     ("file", &["+"], &[]),
     ("trace", &[], &["tracing"]),
     ("record", &["+", "engine", "settings"], &["precompile_cache"]),
-    ("inspect", &["+", "abi", "artifact", "runtime", "wasm"], &[]),
+    ("inspect", &["+", "abi", "artifact", "runtime", "settings", "wasm"], &[]),
     // The load side, where compiler, runtime and cache meet.
     ("precompile", &["+", "engine", "text", "compile"], &[]),
     ("compiler", &["+", "engine", "precompile", "runtime", "trace"], &["precompile_cache"]),
@@ -51,6 +51,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
         &["+", "engine", "artifact", "compiler", "file", "lookup", "runtime", "text", "trace"],
         &[],
     ),
+    ("named", &["+", "engine", "load", "lookup", "runtime"], &[]),
     ("warm", &["+", "engine", "file", "lookup", "text"], &[]),
     ("explain", &["+", "abi", "engine", "lookup", "settings", "warm"], &["precompile_cache"]),
     ("lib", &["*"], &["precompile_cache"]),
