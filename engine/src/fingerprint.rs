@@ -142,7 +142,7 @@ pub(crate) fn nearest_differences<'t>(
     ours: &[Fingerprint],
     theirs: impl IntoIterator<Item = &'t [u8]>,
 ) -> Vec<Difference> {
-    let mut nearest: Option<((usize, Reverse<u32>), Vec<Difference>)> = None;
+    let mut nearest: Option<(_, Vec<Difference>)> = None;
     for theirs in theirs {
         for own in ours {
             let fields = own.fields();
