@@ -133,7 +133,11 @@ fn explain(
     let mut entries: Vec<_> = entries.collect();
     // The nearest first: the one whose difference is the reason that people are told.
     let names: Vec<String> = engine.settings().iter().map(|(name, _)| name.into()).collect();
-    entries.sort_by_key(|entry| Reverse(agreement(&names, &entry.differences)));
+    entries.sort_by_key(|entry| {
+        let first = entry.differences.first();
+        let distance = first.map_or(0, |first| first.distance(engine.target().arch()));
+        (Reverse(agreement(&names, &entry.differences)), distance)
+    });
     Explanation { report, wanted, probes, entries }
 }
 

@@ -24,6 +24,7 @@ Environment:
   PRECOMPILE_CACHE_MODE  auto, read-only, require-hit or off
   PRECOMPILE_CACHE_VERIFY  auto, header, full or signed
   PRECOMPILE_CACHE_KEYS  files of trusted keys, separated by colons
+  SOURCE_DATE_EPOCH      the time of what --out writes, in seconds since 1970
 The cache directory is $XDG_CACHE_HOME/precompile unless one is named.
 
 A file that is named like a command is written ./NAME.";
@@ -123,9 +124,9 @@ pub(crate) struct Warm {
 #[command(next_help_heading = "Settings that change code")]
 pub(crate) struct Code {
     /// Take all of them from FILE, which an app has written with Engine::settings(), or
-    /// `precompile settings`; may be repeated
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "platform", "cpu", "bounds",
-        "fuel", "epoch_interruption", "opt_level", "features", "nan_canonicalization",
+    /// `precompile settings`; may be repeated. With --platform, --target or --cpu, all but what
+    /// these say
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["bounds", "fuel", "epoch_interruption", "opt_level", "features", "nan_canonicalization",
         "relaxed_simd"])]
     pub(crate) engine_settings: Vec<PathBuf>,
     /// Platforms to make code for, as images have them: linux/amd64/v3,linux/arm64. amd64 without a
@@ -369,9 +370,13 @@ pub(crate) struct Settings {
 /// all the same. Scripts run in processes of their own: one that crashes, or takes longer than
 /// --timeout, fails from that directive on, and no other one notices.
 ///
-/// Lines such as ;;! memory64 = true at the top of a script switch a proposal for it, unless
-/// --features is given. A script whose lines ask for what the engine does not have is skipped: it
-/// is told and counted, and has not passed. There is no cache.
+/// Without --features, scripts have all proposals that the engine supports. Lines such as
+/// ;;! memory64 = true or ;; RUN: wast % -f wasm1 at the top of a script switch them for it. A
+/// script whose lines ask for what the engine does not have, and which fails, is skipped: it is
+/// told and counted, and has not passed. There is no cache.
+///
+/// An assertion of an earlier version of the specification, such as that a module is invalid for
+/// "multiple memories", is held against an engine without proposals.
 #[derive(Debug, Args)]
 pub(crate) struct Wast {
     /// Scripts, folders of them, or - for standard input
