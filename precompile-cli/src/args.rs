@@ -337,9 +337,13 @@ pub(crate) struct Settings {
 /// all the same. Scripts run in processes of their own: one that crashes, or takes longer than
 /// --timeout, fails from that directive on, and no other one notices.
 ///
-/// Lines such as ;;! memory64 = true at the top of a script switch a proposal for it, unless
-/// --features is given. A script whose lines ask for what the engine does not have is skipped: it
-/// is told and counted, and has not passed. There is no cache.
+/// Without --features, scripts have all proposals that the engine supports. Lines such as
+/// ;;! memory64 = true or ;; RUN: wast % -f wasm1 at the top of a script switch them for it. A
+/// script whose lines ask for what the engine does not have, and which fails, is skipped: it is
+/// told and counted, and has not passed. There is no cache.
+///
+/// An assertion of an earlier version of the specification, such as that a module is invalid for
+/// "multiple memories", is held against an engine without proposals.
 #[derive(Debug, Args)]
 pub(crate) struct Wast {
     /// Scripts, folders of them, or - for standard input
