@@ -208,8 +208,7 @@ fn what_passes_is_not_skipped() {
         "more.wast",
         ";;! made_up = true\n(module (func))\n(assert_invalid (module (func (result i32))) \"\")",
     );
-    let missing =
-        ";;! gc = true\n(assert_invalid (module (type (struct))) \"\")";
+    let missing = ";;! gc = true\n(assert_invalid (module (type (struct))) \"\")";
     world.write("missing.wast", missing);
     let args = ["wast", "-j", "1", &world.arg("more.wast"), &world.arg("missing.wast")];
     let ended = world.run(&args);
