@@ -43,26 +43,26 @@ impl DirCache {
 
     /// Checks as much of the content as the policy asks for.
     fn check(&self, file: &File, found: &Found) -> Result<(), Unreadable> {
-        let (trailer, disk) = (&found.trailer, &self.disk);
+        let (trailer, source) = (&found.trailer, &(&self.disk, file));
         match self.policy {
             Policy::Header => return Ok(()),
             Policy::Auto => {}
-            Policy::Full | Policy::Signed => return trailer.verify(disk, file),
+            Policy::Full | Policy::Signed => return trailer.verify(source),
         }
         // Sooner read than remembered.
         if trailer.content_length <= SMALL {
-            return trailer.verify_checksum(disk, file);
+            return trailer.verify_checksum(source);
         }
         let memo = self.memo.get();
         let known = memo.and_then(|memo| memo.identify(file).map(|identity| (memo, identity)));
         match known {
-            None if trailer.content_length <= MEDIUM => trailer.verify_checksum(disk, file),
+            None if trailer.content_length <= MEDIUM => trailer.verify_checksum(source),
             None => Ok(()),
             Some((memo, identity)) => {
                 if memo.recall(Kind::Entry, &identity) == Some(found.digest) {
                     return Ok(());
                 }
-                trailer.verify_checksum(disk, file)?;
+                trailer.verify_checksum(source)?;
                 memo.note(Kind::Entry, &identity, found.digest);
                 Ok(())
             }
@@ -116,7 +116,7 @@ impl DirCache {
             return Err(irregular(path()));
         }
         self.trust.check(&stat, path)?;
-        let found = Found::read(&self.disk, &file, length(&stat), key)
+        let found = Found::read(&(&self.disk, &file), length(&stat), key)
             .map_err(|error| self.unreadable(key, error))?;
         Ok(Some((file, stat, found)))
     }
