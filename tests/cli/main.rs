@@ -8,6 +8,7 @@ mod inputs;
 mod look_after;
 mod manifest;
 mod out;
+mod platforms;
 mod programs;
 mod run;
 mod signed;

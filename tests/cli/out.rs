@@ -2,6 +2,8 @@
 
 use crate::support::{World, finish, program, set_mode, tree};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Command;
 use tests::precompile_binary;
 
@@ -71,5 +73,32 @@ fn a_folder_that_is_not_for_everybody_is_told() {
         set_mode(&out, mode);
         let ended = world.run(&["--out", out.to_str().unwrap(), hello.to_str().unwrap()]);
         ended.expect(0, &["1 compiled", "warning: ", text, "0755"]);
+    }
+}
+
+#[test]
+fn times_are_those_of_a_reproducible_build() {
+    let world = World::new();
+    let (out, hello) = (world.path("out"), program("hello"));
+    world.write("out/foreign", "");
+    let warm = |epoch: &str| {
+        let mut command = world.command();
+        command.env("SOURCE_DATE_EPOCH", epoch).arg("--out").arg(&out).arg(&hello);
+        finish(&mut command, b"")
+    };
+    let time = |path: &Path| fs::metadata(path).unwrap().mtime();
+    warm("1000000000").expect(0, &["1 compiled"]);
+    let ours =
+        tree(&out).into_iter().map(|(path, _)| path).filter(|path| !path.ends_with("foreign"));
+    let ours: Vec<_> = ours.chain([out.clone()]).collect();
+    assert_eq!(ours.len(), 3);
+    assert!(ours.iter().all(|path| time(path) == 1_000_000_000), "{ours:?}");
+    assert!(time(&out.join("foreign")) > 1_000_000_000);
+    // Also of what was there already; and an empty variable is none.
+    warm("0").expect(0, &["1 cached"]);
+    assert!(ours.iter().all(|path| time(path) == 0));
+    warm("").expect(0, &[]);
+    for bad in ["yesterday", "-1", "1.5", "99999999999999999999"] {
+        warm(bad).expect(2, &["SOURCE_DATE_EPOCH", "seconds since 1970"]);
     }
 }
