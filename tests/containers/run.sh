@@ -201,7 +201,7 @@ app_image() {
         root=$scratch/plugins-$arch/rootfs
         not grep -q cranelift_codegen "$root/usr/bin/app"
         # Two modules, three levels of one instruction set and one of the other.
-        [ "$(find "$root/usr/share/precompile" -type f -user root -perm 0644 | wc -l)" = \
+        [ "$(find "$root/usr/share/precompile" -mindepth 2 -type f -user root -perm 0644 | wc -l)" = \
             "$([ "$arch" = amd64 ] && echo 6 || echo 2)" ]
         [ -z "$(find "$root/usr" -perm /022 ! -type l)" ]
     done
