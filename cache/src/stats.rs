@@ -89,6 +89,9 @@ counters! {
     lock_failures,
     /// Reads and writes of what is remembered about files that failed.
     memo_failures,
+    /// Failures in the read-write directory that nothing depends on: the time of last use was not
+    /// noted, a file that is not needed any more not removed, the ledger of the budget not read.
+    housekeeping_failures,
 }
 
 /// One counter. Counters order nothing, so relaxed operations do.

@@ -141,7 +141,7 @@ impl DirOptions {
             sign_with: self.sign_with.clone(),
             memo: OnceLock::new(),
             refusal: None,
-            disk: self.disk.clone(),
+            disk: self.disk.anew(),
         };
         Ok((cache, refusal))
     }

@@ -18,7 +18,7 @@ use crate::policy::Policy;
 
 /// Content up to this length is checked in less time than it takes to ask whether it was.
 const SMALL: u64 = 64 << 10;
-/// Content up to this length is checked each time where it cannot be remembered.
+/// Content up to this length is checked each time where there is no place to remember it in.
 const MEDIUM: u64 = 1 << 20;
 
 impl DirCache {
@@ -53,20 +53,20 @@ impl DirCache {
         if trailer.content_length <= SMALL {
             return trailer.verify_checksum(disk, file);
         }
-        let memo = self.memo.get();
-        let known = memo.and_then(|memo| memo.identify(file).map(|identity| (memo, identity)));
-        match known {
-            None if trailer.content_length <= MEDIUM => trailer.verify_checksum(disk, file),
-            None => Ok(()),
-            Some((memo, identity)) => {
-                if memo.recall(Kind::Entry, &identity) == Some(found.digest) {
-                    return Ok(());
-                }
-                trailer.verify_checksum(disk, file)?;
-                memo.note(Kind::Entry, &identity, found.digest);
-                Ok(())
-            }
+        let Some(memo) = self.memo.get() else {
+            let is_checked = trailer.content_length <= MEDIUM;
+            return if is_checked { trailer.verify_checksum(disk, file) } else { Ok(()) };
+        };
+        // With a place to remember, damage is found wherever the file is: where files cannot be told
+        // apart, by checking each time.
+        let Some(identity) = memo.identify(file) else {
+            return trailer.verify_checksum(disk, file);
+        };
+        if memo.recall(Kind::Entry, &identity) != Some(found.digest) {
+            trailer.verify_checksum(disk, file)?;
+            memo.note(Kind::Entry, &identity, found.digest);
         }
+        Ok(())
     }
 
     pub(super) fn read_siblings(&self, group: &[u8; 32]) -> Result<Vec<Sibling>> {

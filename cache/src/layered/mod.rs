@@ -257,7 +257,11 @@ impl Layers {
     /// The counters now.
     pub fn stats(&self) -> Stats {
         let memo_failures = self.memo.as_ref().map_or(0, |memo| memo.failures());
-        Stats { memo_failures, ..self.counters.snapshot() }
+        let housekeeping_failures = match &self.writer {
+            Writer::Dir(dir) => dir.passed_over(),
+            Writer::None | Writer::Other(_) => 0,
+        };
+        Stats { memo_failures, housekeeping_failures, ..self.counters.snapshot() }
     }
 
     /// What is remembered about a file, which may be any file: its digest, if it was
