@@ -53,7 +53,8 @@ counters! {
     misses_off,
     /// Damaged entries that were met, also when a later layer then hit.
     damaged,
-    /// Errors of the operating system that lookups met, also when a later layer then hit.
+    /// Errors of the operating system that lookups and explanations met, also when a later layer
+    /// then hit.
     io_errors,
     /// Hits that the caller rejected as damaged.
     rejected_corrupt,

@@ -11,7 +11,7 @@ use super::entry::{Found, Unreadable};
 use super::{DirCache, layout};
 use crate::cache::Sibling;
 use crate::content::Content;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, to_hex};
 use crate::memo::Kind;
 use crate::policy::Policy;
@@ -82,9 +82,14 @@ impl DirCache {
         let mut siblings = Vec::new();
         for id in ids {
             // One that is damaged or gone has nothing to tell; the others still have.
-            if let Ok(Some((_, _, found))) = self.open_entry(folder.as_fd(), &Key::new(*group, id))
-            {
-                siblings.push(Sibling::new(id, found.trailer.description));
+            match self.open_entry(folder.as_fd(), &Key::new(*group, id)) {
+                Ok(Some((_, _, found))) => {
+                    siblings.push(Sibling::new(id, found.trailer.description));
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::Io { .. }) => {
+                    self.disk.pass_over::<(), _>(Err(error));
+                }
+                Ok(None) | Err(_) => {}
             }
         }
         Ok(siblings)

@@ -232,10 +232,9 @@ impl Layers {
     pub fn siblings(&self, group: &[u8; 32]) -> Vec<(LayerId, Sibling)> {
         let mut all = Vec::new();
         for (id, slot) in &self.layers {
-            if let Slot::Open(cache) = slot
-                && let Ok(siblings) = cache.siblings(group)
-            {
-                all.extend(siblings.into_iter().map(|sibling| (*id, sibling)));
+            if let Slot::Open(cache) = slot {
+                let siblings = self.siblings_in(&**cache, group).into_iter();
+                all.extend(siblings.map(|sibling| (*id, sibling)));
             }
         }
         all
@@ -247,6 +246,15 @@ impl Layers {
         if let Some(upkeep) = &self.upkeep {
             upkeep.settle();
         }
+    }
+
+    fn siblings_in(&self, cache: &dyn Cache, group: &[u8; 32]) -> Vec<Sibling> {
+        cache.siblings(group).unwrap_or_else(|error| {
+            if ProbeResult::Failed(error).reason() == MissReason::Io {
+                self.counters.io_errors.one();
+            }
+            Vec::new()
+        })
     }
 
     /// What the layers may do.
@@ -352,7 +360,7 @@ impl Layers {
             return;
         }
         // It may be without one, which is for explanations only.
-        let siblings = from.siblings(key.group()).unwrap_or_default();
+        let siblings = self.siblings_in(from, key.group());
         let sibling = siblings.into_iter().find(|sibling| sibling.id == *key.id());
         let description = sibling.map(|sibling| sibling.description).unwrap_or_default();
         match writer.add(key, content, &description) {
