@@ -115,7 +115,11 @@ impl Engine {
         let mut entries: Vec<_> = entries.collect();
         // The nearest first: the one whose difference is the reason that people are told.
         let names: Vec<String> = self.settings().iter().map(|(name, _)| name.into()).collect();
-        entries.sort_by_key(|entry| Reverse(agreement(&names, &entry.differences)));
+        entries.sort_by_key(|entry| {
+            let first = entry.differences.first();
+            let distance = first.map_or(0, |first| first.distance(self.target().arch()));
+            (Reverse(agreement(&names, &entry.differences)), distance)
+        });
         Ok(Explanation { report, wanted, probes, entries })
     }
 }

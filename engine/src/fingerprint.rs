@@ -9,10 +9,11 @@
 use crate::abi::ABI_VERSION;
 use crate::abi::identity::{CODEGEN_EPOCH, ENGINE_VERSION, PINS, SOURCES};
 use crate::abi::memory_plan::Bounds;
-use crate::abi::target::{CpuFeatures, CpuLevel, Target};
+use crate::abi::target::{Arch, CpuFeatures, CpuLevel, Target};
 use crate::artifact::FORMAT_VERSION;
 use crate::features::Features;
 use sha2::{Digest, Sha256};
+use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -142,19 +143,21 @@ pub(crate) fn differences<'a>(
 }
 
 /// The first difference between what `ours` has and what `theirs` (canonical bytes each) have that
-/// is nearest to it: of all pairs, the one that agrees the longest in the order of the fields. Of
-/// equally near ones the first of `ours` counts. `None` where nothing differs.
+/// is nearest to it: of all pairs, the one that agrees the longest in the order of the fields, and
+/// of those that have different levels of processors the one with the nearest levels. Of equally
+/// near ones the first of `ours` counts. `None` where nothing differs.
 pub(crate) fn nearest_difference<'t>(
     ours: &[Fingerprint],
     theirs: impl IntoIterator<Item = &'t [u8]>,
 ) -> Option<Difference> {
-    let mut nearest: Option<(usize, Difference)> = None;
+    let mut nearest: Option<((usize, Reverse<u32>), Difference)> = None;
     for theirs in theirs {
         for own in ours {
             let Some(difference) = own.first_difference(theirs) else { continue };
             let place = own.fields().iter().position(|field| field.name == difference.field)?;
-            if nearest.as_ref().is_none_or(|(farthest, _)| place > *farthest) {
-                nearest = Some((place, difference));
+            let near = (place, Reverse(difference.distance(own.target.arch())));
+            if nearest.as_ref().is_none_or(|(nearest, _)| near > *nearest) {
+                nearest = Some((near, difference));
             }
         }
     }
@@ -181,6 +184,19 @@ pub struct Difference {
 }
 
 impl Difference {
+    /// How many extensions one of two levels of processors has and the other has not; 0 for all
+    /// other fields.
+    pub(crate) fn distance(&self, arch: Arch) -> u32 {
+        if self.field != "cpu" {
+            return 0;
+        }
+        let bits = |name: &str| CpuLevel::parse(name, arch).map(|level| level.features().bits());
+        match (bits(&self.found), bits(&self.expected)) {
+            (Ok(found), Ok(expected)) => (found ^ expected).count_ones(),
+            _ => u32::MAX,
+        }
+    }
+
     /// The same, with what a host of these `features` lacks for the level that there is.
     pub(crate) fn on_host(mut self, target: Target, features: CpuFeatures) -> Difference {
         if self.field == "cpu"

@@ -6,7 +6,9 @@ use crate::artifact::read::{Directory, View};
 use crate::artifact::records::Le32;
 use crate::error::Result;
 use crate::fingerprint::parse;
+use crate::runtime::module::Module;
 use crate::runtime::types::{ExternType, FuncType, GlobalType, MemoryType, TableType, TagType};
+use crate::settings::Settings;
 use crate::wasm::types::ExternKind;
 use std::sync::Arc;
 
@@ -80,6 +82,26 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
         exports: exports.collect::<Result<_>>()?,
         start: header.start(),
     })
+}
+
+impl Module {
+    /// The settings that its code was made with: of several entries that the engine could use, whose
+    /// this is. [`Settings::get`]`("cpu")` is the level of processors.
+    ///
+    /// ```
+    /// # #[cfg(feature = "compile")] {
+    /// use precompile::{Engine, Module};
+    /// let engine = Engine::default();
+    /// let module = Module::new(&engine, b"\0asm\x01\0\0\0")?;
+    /// assert_eq!(module.settings(), engine.settings());
+    /// # }
+    /// # Ok::<(), precompile::Error>(())
+    /// ```
+    pub fn settings(&self) -> Settings {
+        // It was read when the module was loaded, and does not change after that.
+        let fingerprint = Header::read(self.mapping().bytes()).map(|(_, fingerprint)| fingerprint);
+        Settings::from_description(fingerprint.unwrap_or_default())
+    }
 }
 
 fn type_of(view: &View<'_>, kind: ExternKind, index: u32) -> Result<String> {

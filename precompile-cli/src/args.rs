@@ -23,6 +23,7 @@ Environment:
   PRECOMPILE_CACHE_MODE  auto, read-only, require-hit or off
   PRECOMPILE_CACHE_VERIFY  auto, header, full or signed
   PRECOMPILE_CACHE_KEYS  files of trusted keys, separated by colons
+  SOURCE_DATE_EPOCH      the time of what --out writes, in seconds since 1970
 The cache directory is $XDG_CACHE_HOME/precompile unless one is named.
 
 A file that is named like a command is written ./NAME.";
@@ -113,9 +114,9 @@ pub(crate) struct Warm {
 #[command(next_help_heading = "Settings that change code")]
 pub(crate) struct Code {
     /// Take all of them from FILE, which an app has written with Engine::settings(), or
-    /// `precompile settings`; may be repeated
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "platform", "cpu", "bounds",
-        "fuel", "epoch_interruption", "opt_level", "features", "nan_canonicalization",
+    /// `precompile settings`; may be repeated. With --platform, --target or --cpu, all but what
+    /// these say
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["bounds", "fuel", "epoch_interruption", "opt_level", "features", "nan_canonicalization",
         "relaxed_simd"])]
     pub(crate) engine_settings: Vec<PathBuf>,
     /// Platforms to make code for, as images have them: linux/amd64/v3,linux/arm64. amd64 without a

@@ -6,6 +6,7 @@
 //! | `plan` | what it means: settings, and which cache |
 //! | `input` | which files are meant, and what is in them |
 //! | `commands` | one file a command |
+//! | `epoch` | the time that files of a build have
 //! | `manifest` | the list of what was warmed |
 //! | `platform` | platforms as container people write them |
 //! | `units` | sizes and times as people write them |
@@ -17,6 +18,7 @@
 
 mod args;
 mod commands;
+mod epoch;
 mod input;
 mod manifest;
 mod plan;

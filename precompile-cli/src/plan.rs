@@ -21,7 +21,7 @@ impl fmt::Display for Usage {
 }
 
 /// One way to compile each input.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Variant {
     pub(crate) target: Target,
     pub(crate) cpu: CpuLevel,
@@ -50,10 +50,27 @@ impl Variant {
 
 /// All ways that `code` asks for: each target with each of the CPU levels that belong to it.
 pub(crate) fn variants(code: &Code) -> Result<Vec<Variant>, Usage> {
-    if !code.engine_settings.is_empty() {
-        return code.engine_settings.iter().map(|path| from_file(path)).collect();
+    let files = code.engine_settings.iter().map(|path| from_file(path));
+    let files = files.collect::<Result<Vec<Variant>, Usage>>()?;
+    if !files.is_empty() && !is_placed(code) {
+        return Ok(files);
     }
-    let named = places(code)?;
+    if files.is_empty() {
+        return placed(code, &settings(code)?, None);
+    }
+    let all = files.iter().map(|file| placed(code, &file.config, Some(file.target)));
+    Ok(all.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// Whether a target, a platform or a level is named.
+fn is_placed(code: &Code) -> bool {
+    [&code.target, &code.platform, &code.cpu].iter().any(|list| !list.is_empty())
+}
+
+/// The settings of `base` for each target and level that are named; without a target for `own`, or
+/// else this host.
+fn placed(code: &Code, base: &Config, own: Option<Target>) -> Result<Vec<Variant>, Usage> {
+    let named = places(code, own)?;
     let targets: Vec<Target> = named.iter().map(|(target, _)| *target).collect();
     let mut all: Vec<Variant> = Vec::new();
     for (target, level) in named {
@@ -61,15 +78,16 @@ pub(crate) fn variants(code: &Code) -> Result<Vec<Variant>, Usage> {
         for cpu in level.map_or(levels, |level| vec![level]) {
             // The same target twice, or by two names, is one.
             if !all.iter().any(|known| known.target == target && known.cpu == cpu) {
-                all.push(Variant { target, cpu, config: config(code, target, cpu)? });
+                all.push(Variant { target, cpu, config: at(base, target, cpu)? });
             }
         }
     }
     Ok(all)
 }
 
-/// The targets that are named, each with its level if the platform has one; or else this host.
-fn places(code: &Code) -> Result<Vec<(Target, Option<CpuLevel>)>, Usage> {
+/// The targets that are named, each with its level if the platform has one; or else `own`, or else
+/// this host.
+fn places(code: &Code, own: Option<Target>) -> Result<Vec<(Target, Option<CpuLevel>)>, Usage> {
     let target = |name: &String| match name.parse::<Target>() {
         Ok(target) => Ok((target, None)),
         Err(error) => Err(Usage(error.to_string())),
@@ -80,7 +98,7 @@ fn places(code: &Code) -> Result<Vec<(Target, Option<CpuLevel>)>, Usage> {
     if !named.is_empty() {
         return Ok(named);
     }
-    let host = Target::host();
+    let host = own.or(Target::host());
     let message = "there is no code for this host: name a --target";
     Ok(vec![(host.ok_or_else(|| Usage(message.to_string()))?, None)])
 }
@@ -121,8 +139,7 @@ fn levels(code: &Code, arch: Arch, targets: &[Target]) -> Result<Vec<CpuLevel>, 
 /// The engines of an app that has these settings: on this host, one that takes the best level that
 /// there is an entry for; or else one for each level and target that are named.
 pub(crate) fn engines(code: &Code, layers: &LayersBuilder) -> Result<Vec<Engine>, Usage> {
-    let is_named = [&code.target, &code.platform, &code.cpu].iter().any(|list| !list.is_empty());
-    if !is_named && code.engine_settings.is_empty() {
+    if !is_placed(code) && code.engine_settings.is_empty() {
         let mut config = settings(code)?;
         config.cache(layers.clone());
         let engine = Engine::new(&config).map_err(|error| Usage(format!("{error:#}")))?;
@@ -131,8 +148,8 @@ pub(crate) fn engines(code: &Code, layers: &LayersBuilder) -> Result<Vec<Engine>
     variants(code)?.iter().map(|variant| variant.engine(layers.clone(), 1)).collect()
 }
 
-fn config(code: &Code, target: Target, cpu: CpuLevel) -> Result<Config, Usage> {
-    let mut config = settings(code)?;
+fn at(base: &Config, target: Target, cpu: CpuLevel) -> Result<Config, Usage> {
+    let mut config = base.clone();
     // All are named, so that nothing of the building host gets into the key.
     config.target(&target.to_string()).map_err(|error| Usage(format!("{error:#}")))?.cpu(cpu);
     Ok(config)

@@ -223,3 +223,32 @@ fn class_07_types_are_the_same_across_modules() {
         assert!(takes.call(&mut store, &[takes.into()], &mut results).is_err(), "{name}");
     }
 }
+
+/// What is said of an import does not depend on what else the engine has seen.
+#[test]
+fn messages_spell_types_out() {
+    let engine = engine();
+    let mut said = Vec::new();
+    for before in 0..2 {
+        let mut store = Store::new(&engine, ());
+        let global = r#"(module
+            (type $f (func (param i32) (result i64)))
+            (global (export "g") (ref null $f) (ref.null $f)))"#;
+        let global = instance(&mut store, global, &[]).get_global(&mut store, "g").unwrap();
+        let wants = r#"(module
+            (type $other (func (result f32)))
+            (type $f (func (param (ref null $other))))
+            (import "host" "g" (global (ref null $f))))"#;
+        let wants = module(&engine, wants);
+        let error = Instance::new(&mut store, &wants, &[global.into()]).unwrap_err();
+        said.push(error.to_string());
+        // Numbers of types are never used again.
+        let others =
+            "(module (type (func (param f64 f64 f64))) (func (type 0) (param f64 f64 f64)))";
+        module(&engine, others);
+        assert_eq!(said[0], said[before]);
+    }
+    let expected = "expected global of (ref null $type) with $type = ((ref null $type)) -> (), \
+        found global of (ref null $type) with $type = (i32) -> (i64)";
+    assert!(said[0].ends_with(expected), "{}", said[0]);
+}

@@ -9,6 +9,7 @@ mod look_after;
 mod manifest;
 mod odd;
 mod out;
+mod platforms;
 mod programs;
 mod run;
 mod signed;

@@ -188,6 +188,15 @@ fn platforms_and_settings_of_an_app() {
     world.run(&[&check[..], &["--cache-dir", &cache, &hello]].concat()).expect(0, &["1 cached"]);
     world.run(&[&["explain"], &warm[..]].concat()).expect(0, &[]);
     world.run(&["settings", "--engine-settings", file, "--fuel"]).expect(2, &["--fuel"]);
+    // What it wrote on one machine, for the platforms that its image is for.
+    let for_platforms = |more: &[&str]| settings(&[&["--engine-settings", file], more].concat());
+    let tuned = ["--opt-level", "none", "--fuel"];
+    for platform in ["linux/amd64/v2,linux/arm64", "linux/amd64/v4"] {
+        let named = ["--platform", platform];
+        assert_eq!(for_platforms(&named), settings(&[&named[..], &tuned].concat()));
+    }
+    let level = for_platforms(&["--cpu", "x86-64-v2"]);
+    assert_eq!(level, settings(&[&["--platform", "linux/amd64/v2"][..], &tuned].concat()));
     world.write("app.settings", text.replace("engine = ", "engine = 9"));
     let message = ["app.settings", "of another engine", "use the same version"];
     world.run(&["settings", "--engine-settings", file]).expect(2, &message);

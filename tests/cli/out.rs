@@ -3,7 +3,7 @@
 use crate::support::{World, finish, program, set_mode, tree};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use tests::precompile_binary;
 
@@ -148,4 +148,31 @@ fn the_same_inputs_make_the_same_image() {
     let plain = make("022", false, "", &[]);
     assert!(plain.0.iter().all(|item| item.2 != [1_000_000_000, 0]));
     assert!(timeless(plain) == timeless(first));
+}
+
+#[test]
+fn times_are_those_of_a_reproducible_build() {
+    let world = World::new();
+    let (out, hello) = (world.path("out"), program("hello"));
+    world.write("out/foreign", "");
+    let warm = |epoch: &str| {
+        let mut command = world.command();
+        command.env("SOURCE_DATE_EPOCH", epoch).arg("--out").arg(&out).arg(&hello);
+        finish(&mut command, b"")
+    };
+    let time = |path: &Path| fs::metadata(path).unwrap().mtime();
+    warm("1000000000").expect(0, &["1 compiled"]);
+    let ours =
+        tree(&out).into_iter().map(|(path, _)| path).filter(|path| !path.ends_with("foreign"));
+    let ours: Vec<_> = ours.chain([out.clone()]).collect();
+    assert_eq!(ours.len(), 3);
+    assert!(ours.iter().all(|path| time(path) == 1_000_000_000), "{ours:?}");
+    assert!(time(&out.join("foreign")) > 1_000_000_000);
+    // Also of what was there already; and an empty variable is none.
+    warm("0").expect(0, &["1 cached"]);
+    assert!(ours.iter().all(|path| time(path) == 0));
+    warm("").expect(0, &[]);
+    for bad in ["yesterday", "-1", "1.5", "99999999999999999999"] {
+        warm(bad).expect(2, &["SOURCE_DATE_EPOCH", "seconds since 1970"]);
+    }
 }

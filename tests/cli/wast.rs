@@ -186,6 +186,26 @@ fn a_script_that_hangs_fails() {
     }
 }
 
+/// What a thread uses up counts for the whole script: nothing runs behind it.
+#[test]
+fn a_thread_that_hangs_ends_the_script() {
+    let world = world();
+    let thread = r#"(thread $t
+  (module (func (export "f") (loop (br 0))))
+  (invoke "f")
+  (invoke "f"))
+(wait $t)
+(module)
+"#;
+    world.write("thread.wast", thread);
+    let script = world.arg("thread.wast");
+    let args =
+        ["wast", "--epoch-interruption", "--timeout", "1", "--features", "+threads", &script];
+    let ended = world.run(&args);
+    ended.expect(1, &["thread.wast:5: wait: line 3: ", "interrupt", "; not run: "]);
+    ended.expect(1, &["thread.wast:6: module: not run: ", "1 directives passed, 2 failed"]);
+}
+
 /// A script whose process dies, as it does when the engine crashes, fails from where it died on.
 #[test]
 fn a_script_that_crashes_fails() {

@@ -38,7 +38,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
     ("engine", &["+", "abi", "config", "runtime"], &["precompile_cache"]),
     ("settings", &["+", "abi", "config", "engine"], &[]),
     ("text", &["+"], &["wat"]),
-    ("inspect", &["+", "abi", "artifact", "runtime", "wasm"], &[]),
+    ("inspect", &["+", "abi", "artifact", "runtime", "settings", "wasm"], &[]),
     // The load side, where compiler, runtime and cache meet.
     ("precompile", &["+", "engine", "text", "compile"], &[]),
     ("compiler", &["+", "engine", "precompile", "runtime"], &["precompile_cache"]),

@@ -24,14 +24,18 @@ fn names(arguments: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn an_engine_without_the_compiler_has_nothing_of_it() {
-    for features in ["runtime,cache", "runtime", "cache", ""] {
-        let engine = ["-p", "precompile", "--no-default-features", "--features", features];
-        for name in names(&[&engine[..], &["-e", "normal,build"]].concat()) {
+    let has_none = |build: &[&str]| {
+        for name in names(&[build, &["-e", "normal,build"]].concat()) {
             let compiler = name.starts_with("cranelift")
                 || matches!(&*name, "wasmparser" | "regalloc2" | "gimli" | "wat");
-            assert!(!compiler, "{name} is in the build with the features [{features}]");
+            assert!(!compiler, "{name} is in the build of {build:?}");
         }
+    };
+    for features in ["runtime,cache", "runtime", "cache", ""] {
+        has_none(&["-p", "precompile", "--no-default-features", "--features", features]);
     }
+    // The app that goes into an image.
+    has_none(&["-p", "app"]);
 }
 
 #[test]

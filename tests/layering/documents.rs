@@ -10,6 +10,7 @@ const DOCUMENTS: &[&str] = &[
     "ARCHITECTURE.md",
     "RATIONALE.md",
     "CHANGELOG.md",
+    "docs/containers.md",
     "fixtures/README.md",
     "tests/fuzz/README.md",
 ];
@@ -32,6 +33,21 @@ fn links_lead_to_files() {
             );
         }
     }
+}
+
+/// What is shown is what `tests/containers/run.sh` builds.
+#[test]
+fn dockerfiles_are_shown_as_they_are() {
+    let shown = |document, count: usize| {
+        let text = read(document);
+        let blocks =
+            text.split("```dockerfile\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let whole: Vec<_> = blocks.filter(|block| block.contains("FROM ")).collect();
+        assert_eq!(whole.len(), count, "{document}");
+        whole.concat()
+    };
+    assert_eq!(shown("README.md", 1), read("docs/containers/run.Dockerfile"));
+    assert_eq!(shown("docs/containers.md", 1), read("docs/containers/Dockerfile"));
 }
 
 #[test]

@@ -123,6 +123,8 @@ pub(crate) fn check_imports(
         let wanted = module.extern_type(kind, index)?;
         let found = import.ty(store);
         if !matches(&wanted, &found) {
+            let types = module.engine().types();
+            let (wanted, found) = (wanted.spelled(types), found.spelled(types));
             return Err(link(format!(
                 "incompatible import type for `{from}::{name}`: expected {wanted}, found {found}"
             )));

@@ -217,6 +217,23 @@ pub enum ExternType {
 }
 
 impl ExternType {
+    /// In words that are the same in each engine: with the function type that it refers to. Types
+    /// that this one refers to are not spelled out, so that there is an end.
+    pub(crate) fn spelled(&self, types: &TypeRegistry) -> String {
+        let element = match self {
+            ExternType::Global(ty) => ty.content(),
+            ExternType::Table(ty) => ValType::Ref(ty.element()),
+            _ => return self.to_string(),
+        };
+        if let ValType::Ref(element) = element
+            && let HeapType::ConcreteFunc(id) = element.heap_type()
+            && let Some(sig) = types.get(id.0)
+        {
+            return format!("{self} with $type = {sig}");
+        }
+        self.to_string()
+    }
+
     /// The function type, if it is one.
     pub fn func(&self) -> Option<&FuncType> {
         if let ExternType::Func(ty) = self { Some(ty) } else { None }

@@ -7,7 +7,7 @@ use crate::input::Input;
 use crate::manifest::{Entry, Manifest};
 use crate::plan::{self, Usage};
 use crate::report::{self, Printer};
-use crate::{input, plan::Variant};
+use crate::{epoch, input, plan::Variant};
 use precompile::cache::{
     Cache, Depth, DirCache, DirOptions, ItemState, Key, Layers, LayersBuilder, Policy, SigningKey,
     to_hex,
@@ -39,8 +39,9 @@ struct Copy {
 
 pub(crate) fn warm(args: &Warm) -> u8 {
     let mut printer = Printer::new(&args.output);
-    let variants = match usable(args) {
-        Ok(variants) => variants,
+    let usable = usable(args).and_then(|variants| Ok((variants, epoch::from_env()?)));
+    let (variants, epoch) = match usable {
+        Ok(usable) => usable,
         Err(usage) => {
             report::error(None, usage);
             return USAGE;
@@ -118,6 +119,12 @@ pub(crate) fn warm(args: &Warm) -> u8 {
         }
     }
     if let (Some(out), false) = (&args.out, args.dry_run) {
+        // What they need there they take away when they go: that is the last change.
+        drop((jobs, place));
+        if let Some(Err(error)) = epoch.map(|time| epoch::set(out, time)) {
+            printer.error(out, format_args!("cannot set the times of files: {error}"));
+            code = code.max(FAILED);
+        }
         let others = document.others(out);
         if others > 0 {
             printer.warning(format_args!(
