@@ -46,6 +46,15 @@ pub trait Cache: Send + Sync {
         let _ = group;
         Ok(Vec::new())
     }
+
+    /// The group of that [name](crate::Names); by default there are no names.
+    ///
+    /// # Errors
+    /// When there may be one.
+    fn resolve(&self, name: &str) -> Result<Option<[u8; 32]>> {
+        let _ = name;
+        Ok(None)
+    }
 }
 
 /// An entry of a group, as [`Cache::siblings`] tells of it.

@@ -73,6 +73,22 @@ pub enum ErrorKind {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A text is no list of names of this version, or a damaged one.
+    Names {
+        /// The file that it was read from.
+        path: Option<PathBuf>,
+        /// The first line that is wrong, if it is one.
+        line: Option<usize>,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Something cannot be a name in a list.
+    Name {
+        /// What it is.
+        name: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// No home folder is known, so there is no default directory to write to.
     NoHome,
     /// The operating system refused an operation.
@@ -133,14 +149,16 @@ impl Error {
         match &*self.0 {
             ErrorKind::Corrupt { path, .. }
             | ErrorKind::Key { path, .. }
+            | ErrorKind::Names { path, .. }
             | ErrorKind::Io { path, .. } => path.as_deref(),
             ErrorKind::Untrusted { path, .. }
             | ErrorKind::NotADirectory { path }
             | ErrorKind::Missing { path }
             | ErrorKind::ReadOnly { path } => Some(path),
-            ErrorKind::DescriptionTooLong { .. } | ErrorKind::Parse { .. } | ErrorKind::NoHome => {
-                None
-            }
+            ErrorKind::DescriptionTooLong { .. }
+            | ErrorKind::Parse { .. }
+            | ErrorKind::Name { .. }
+            | ErrorKind::NoHome => None,
         }
     }
 
@@ -227,6 +245,19 @@ impl fmt::Display for Error {
                     write!(f, " in {}", path.display())?;
                 }
                 write!(f, ": {what}; make one with `precompile keygen`")
+            }
+            ErrorKind::Names { path, line, what } => {
+                f.write_str("no list of names")?;
+                if let Some(path) = path {
+                    write!(f, " in {}", path.display())?;
+                }
+                if let Some(line) = line {
+                    write!(f, ", line {line}")?;
+                }
+                write!(f, ": {what}; delete it and warm the cache with names again")
+            }
+            ErrorKind::Name { name, what } => {
+                write!(f, "{name:.100?} cannot be a name: {what}; rename it")
             }
             ErrorKind::NoHome => f.write_str(
                 "no home folder is known, so nothing is cached; set HOME, XDG_CACHE_HOME or \

@@ -64,8 +64,10 @@ mod key;
 mod layered;
 mod memo;
 mod memory;
+mod names;
 mod observer;
 mod policy;
+mod sealed;
 mod sign;
 mod single_flight;
 mod stats;
@@ -80,11 +82,12 @@ pub use dir::{Depth, DirCache, DirOptions, EntryInfo, Evicted, Item, ItemState, 
 pub use error::{Distrust, Error, ErrorKind, Result};
 pub use key::{Key, from_hex, to_hex};
 pub use layered::{
-    Flight, LayerId, LayerInfo, Layers, LayersBuilder, Lookup, MissReason, Mode, Outcome, Probe,
-    ProbeResult, Problem, Reject,
+    Flight, LayerId, LayerInfo, Layers, LayersBuilder, Lookup, MissReason, Mode, NameLookup,
+    Outcome, Probe, ProbeResult, Problem, Reject,
 };
 pub use memo::FileMemo;
 pub use memory::MemoryCache;
+pub use names::Names;
 pub use observer::{Event, Observer};
 pub use policy::Policy;
 pub use sign::{PublicKey, SigningKey, TrustedKeys};

@@ -60,6 +60,15 @@ pub enum Event<'a> {
         /// How long it took.
         took: Duration,
     },
+    /// No layer could say what a name stands for.
+    Unnamed {
+        /// Which name.
+        name: &'a str,
+        /// Why not.
+        reason: MissReason,
+        /// How long it took.
+        took: Duration,
+    },
     /// An entry was published.
     Added {
         /// Under which key.
@@ -117,12 +126,13 @@ pub enum Event<'a> {
 }
 
 impl Event<'_> {
-    /// What happened, as a word for metrics: `hit`, `miss`, `added`, `add-failed`, `rejected`,
+    /// What happened, as a word for metrics: `hit`, `miss`, `unnamed`, `added`, `add-failed`, `rejected`,
     /// `deleted`, `delete-failed`, `waited`, `evicted`, `upkeep-failed`.
     pub fn name(&self) -> &'static str {
         match self {
             Event::Hit { .. } => "hit",
             Event::Miss { .. } => "miss",
+            Event::Unnamed { .. } => "unnamed",
             Event::Added { .. } => "added",
             Event::AddFailed { .. } => "add-failed",
             Event::Rejected { .. } => "rejected",
@@ -139,6 +149,7 @@ impl Event<'_> {
         match self {
             Event::Hit { took, .. }
             | Event::Miss { took, .. }
+            | Event::Unnamed { took, .. }
             | Event::Added { took, .. }
             | Event::AddFailed { took, .. }
             | Event::Waited { took, .. } => Some(*took),

@@ -3,7 +3,7 @@
 
 use crate::abi::target::CpuFeatures;
 use crate::error::Result;
-use crate::fingerprint::Difference;
+use crate::fingerprint::{Difference, ModuleDigest};
 use crate::report::Report;
 use crate::settings::{Settings, needs};
 use crate::{Engine, lookup, warm};
@@ -77,51 +77,68 @@ impl Engine {
     /// # Errors
     /// If the bytes cannot be a module.
     pub fn explain(&self, bytes: impl AsRef<[u8]>) -> Result<Explanation> {
-        let (mut report, digest, ids) = warm::identify(self, bytes.as_ref())?;
-        let trace = lookup::check(self, &digest, &ids, &mut report);
-        let wanted: Vec<Wanted> = ids
-            .iter()
-            .zip(self.candidates())
-            .map(|(id, candidate)| Wanted { id: *id, settings: Settings::of(candidate) })
-            .collect();
-        let Some(layers) = self.cache() else {
-            return Ok(Explanation { report, wanted, probes: Vec::new(), entries: Vec::new() });
-        };
-        let places = layers.layers();
-        // All layers are asked for one that is wanted before any is for the next.
-        let probes = trace.iter().enumerate().map(|(at, Probe { layer, result, .. })| {
-            let place = places.iter().find(|place| place.id == *layer);
-            let (result, message) = told(result);
-            LayerProbe {
-                layer: layer.to_string(),
-                path: place.and_then(|place| place.path.clone()),
-                wanted: at / places.len().max(1),
-                result,
-                message,
-            }
-        });
-        let probes = probes.collect();
-        let entries = layers.siblings(&digest.0).into_iter().map(|(layer, sibling)| {
-            let settings = Settings::from_description(&sibling.description);
-            let differences = match ids.contains(&sibling.id) {
-                true => Vec::new(),
-                false => nearest(&settings, &wanted),
-            };
-            let host_lacks = needs(&settings).difference(self.host_features());
-            let host_lacks = if self.runs_here() { host_lacks } else { CpuFeatures::NONE };
-            let layer = layer.to_string();
-            Neighbour { layer, id: sibling.id, settings, differences, host_lacks }
-        });
-        let mut entries: Vec<_> = entries.collect();
-        // The nearest first: the one whose difference is the reason that people are told.
-        let names: Vec<String> = self.settings().iter().map(|(name, _)| name.into()).collect();
-        entries.sort_by_key(|entry| {
-            let first = entry.differences.first();
-            let distance = first.map_or(0, |first| first.distance(self.target().arch()));
-            (Reverse(agreement(&names, &entry.differences)), distance)
-        });
-        Ok(Explanation { report, wanted, probes, entries })
+        let (report, digest, ids) = warm::identify(self, bytes.as_ref())?;
+        Ok(explain(self, report, &digest, &ids))
     }
+
+    /// As [`explain`](Engine::explain), of the module whose bytes have that SHA-256, which need not
+    /// be here.
+    pub fn explain_digest(&self, digest: [u8; 32]) -> Explanation {
+        let report = Report { digest: Some(digest), ..Report::default() };
+        let digest = ModuleDigest(digest);
+        explain(self, report, &digest, &warm::ids(self, &digest))
+    }
+}
+
+fn explain(
+    engine: &Engine,
+    mut report: Report,
+    digest: &ModuleDigest,
+    ids: &[[u8; 32]],
+) -> Explanation {
+    let trace = lookup::check(engine, digest, ids, &mut report);
+    let wanted: Vec<Wanted> = ids
+        .iter()
+        .zip(engine.candidates())
+        .map(|(id, candidate)| Wanted { id: *id, settings: Settings::of(candidate) })
+        .collect();
+    let Some(layers) = engine.cache() else {
+        return Explanation { report, wanted, probes: Vec::new(), entries: Vec::new() };
+    };
+    let places = layers.layers();
+    // All layers are asked for one that is wanted before any is for the next.
+    let probes = trace.iter().enumerate().map(|(at, Probe { layer, result, .. })| {
+        let place = places.iter().find(|place| place.id == *layer);
+        let (result, message) = told(result);
+        LayerProbe {
+            layer: layer.to_string(),
+            path: place.and_then(|place| place.path.clone()),
+            wanted: at / places.len().max(1),
+            result,
+            message,
+        }
+    });
+    let probes = probes.collect();
+    let entries = layers.siblings(&digest.0).into_iter().map(|(layer, sibling)| {
+        let settings = Settings::from_description(&sibling.description);
+        let differences = match ids.contains(&sibling.id) {
+            true => Vec::new(),
+            false => nearest(&settings, &wanted),
+        };
+        let host_lacks = needs(&settings).difference(engine.host_features());
+        let host_lacks = if engine.runs_here() { host_lacks } else { CpuFeatures::NONE };
+        let layer = layer.to_string();
+        Neighbour { layer, id: sibling.id, settings, differences, host_lacks }
+    });
+    let mut entries: Vec<_> = entries.collect();
+    // The nearest first: the one whose difference is the reason that people are told.
+    let names: Vec<String> = engine.settings().iter().map(|(name, _)| name.into()).collect();
+    entries.sort_by_key(|entry| {
+        let first = entry.differences.first();
+        let distance = first.map_or(0, |first| first.distance(engine.target().arch()));
+        (Reverse(agreement(&names, &entry.differences)), distance)
+    });
+    Explanation { report, wanted, probes, entries }
 }
 
 /// How many settings are the same before the first that is not.

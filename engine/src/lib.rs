@@ -85,6 +85,8 @@ mod fingerprint;
 mod inspect;
 #[cfg(feature = "runtime")]
 mod load;
+#[cfg(all(feature = "runtime", feature = "cache"))]
+mod named;
 #[cfg(feature = "compile")]
 mod precompile;
 mod report;
@@ -122,7 +124,7 @@ pub use error::{Context, Error, ErrorKind, ModuleError, Result};
 pub use explain::{Explanation, LayerProbe, Neighbour, Wanted};
 pub use features::Features;
 pub use fingerprint::{Difference, OptLevel};
-pub use report::{Miss, Misses, Outcome, Report};
+pub use report::{Miss, Misses, NotCached, Outcome, Report};
 pub use settings::Settings;
 pub use trap::Trap;
 pub use wasm::types::{FuncTypeId, HeapType, RefType, ValType};

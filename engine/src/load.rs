@@ -103,7 +103,7 @@ fn from_bytes(engine: &Engine, bytes: &[u8], report: &mut Report) -> Result<Modu
     report.key = start.elapsed();
     report.module_len = bytes.len() as u64;
     let same = |_: &ModuleDigest| Ok(Some(Cow::Borrowed(bytes)));
-    let module = obtain(engine, digest, report, same)?;
+    let module = obtain(engine, digest, report, false, same)?;
     module.ok_or_else(|| Error::with_kind(ErrorKind::Bug, "bytes in memory have changed"))
 }
 
@@ -150,7 +150,7 @@ fn from_file(engine: &Engine, path: &Path, report: &mut Report) -> Result<Module
         changed = Some(bytes);
         Ok(None)
     };
-    let module = obtain(engine, digest, report, unchanged)?;
+    let module = obtain(engine, digest, report, false, unchanged)?;
     match (module, changed) {
         (Some(module), _) => Ok(module),
         (None, changed) => {
@@ -160,11 +160,12 @@ fn from_file(engine: &Engine, path: &Path, report: &mut Report) -> Result<Module
 }
 
 /// The module with that digest. What has to be compiled is asked for when it is; it must have the
-/// digest too, and otherwise there is no module.
-fn obtain<'b>(
+/// digest too, and otherwise there is no module. With `must_hit` nothing is compiled.
+pub(crate) fn obtain<'b>(
     engine: &Engine,
     digest: ModuleDigest,
     report: &mut Report,
+    must_hit: bool,
     bytes: impl FnOnce(&ModuleDigest) -> Result<Option<Cow<'b, [u8]>>>,
 ) -> Result<Option<Module>> {
     if !engine.runs_here() {
@@ -199,7 +200,7 @@ fn obtain<'b>(
         report.load += start.elapsed();
         Ok(module)
     };
-    let (index, module) = match lookup::find(engine, &digest, &ids, report, load)? {
+    let (index, module) = match lookup::find(engine, &digest, &ids, must_hit, report, load)? {
         Found::Hit(index, module) => (index, module),
         Found::Miss(permit) => {
             let Some(bytes) = bytes(&digest)? else { return Ok(None) };

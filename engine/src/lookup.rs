@@ -87,15 +87,20 @@ fn description(fingerprint: &Fingerprint) -> Vec<u8> {
 /// there is. An entry that does not load is a miss: it is deleted where that is allowed.
 ///
 /// # Errors
-/// If there is none and compiling is ruled out.
+/// If there is none and compiling is ruled out, as it is by `must_hit`.
 pub(crate) fn find<'e>(
     engine: &'e Engine,
     digest: &ModuleDigest,
     ids: &[[u8; 32]],
+    must_hit: bool,
     report: &mut Report,
     load: impl Fn(Arc<CodeMapping>, &mut Report) -> Result<Module>,
 ) -> Result<Found<'e>> {
     let Some(layers) = engine.cache() else {
+        if must_hit {
+            engine.count_miss(&Miss::Off);
+            return Err(Error::wrap(ErrorKind::Miss, Miss::Off));
+        }
         report.outcome = Outcome::Compiled { miss: None };
         return Ok(Found::Miss(Permit(None)));
     };
@@ -142,7 +147,7 @@ pub(crate) fn find<'e>(
     };
     report.get = start.elapsed();
     engine.count_miss(&miss);
-    if layers.mode() == Mode::RequireHit || !crate::compiler::PRESENT {
+    if must_hit || layers.mode() == Mode::RequireHit || !crate::compiler::PRESENT {
         return Err(Error::wrap(ErrorKind::Miss, miss));
     }
     let flight = layers.begin(&keys[0]);
@@ -152,6 +157,40 @@ pub(crate) fn find<'e>(
     report.outcome = Outcome::Compiled { miss: Some(miss) };
     report.id = Some(ids[0]);
     Ok(Found::Miss(Permit(Some((layers, flight)))))
+}
+
+/// The module of that name, by the lists of names in the engine's cache.
+///
+/// # Errors
+/// If there is none, or a list cannot be used.
+pub(crate) fn resolve(engine: &Engine, name: &str) -> Result<ModuleDigest> {
+    let resolved = engine.cache().map(|layers| layers.resolve(name));
+    let miss = match &resolved {
+        None => Miss::Off,
+        Some(lookup) => {
+            let told = || lookup.miss_error().map(ToString::to_string).unwrap_or_default();
+            match lookup.outcome {
+                Ok((_, group)) => return Ok(ModuleDigest(group)),
+                Err(MissReason::Off) => Miss::Off,
+                Err(MissReason::Corrupt) => Miss::BadNames(told()),
+                Err(MissReason::Untrusted) => Miss::Untrusted(told()),
+                Err(MissReason::Io) => Miss::Io(told()),
+                Err(_) => Miss::Unnamed,
+            }
+        }
+    };
+    engine.count_miss(&miss);
+    Err(Error::wrap(ErrorKind::Miss, miss))
+}
+
+/// The layers of the engine's cache, for messages.
+pub(crate) fn places(engine: &Engine) -> Vec<String> {
+    let layers = engine.cache().map(Layers::layers).unwrap_or_default();
+    let place = |layer: cache::LayerInfo| match layer.path {
+        Some(path) => format!("{} {}", layer.id, path.display()),
+        None => layer.id.to_string(),
+    };
+    layers.into_iter().map(place).collect()
 }
 
 /// Why `lookup` missed: what the cache says, or the first difference to the nearest entry of the

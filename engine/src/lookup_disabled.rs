@@ -48,6 +48,7 @@ pub(crate) fn find<'e>(
     _: &'e Engine,
     _: &ModuleDigest,
     _: &[[u8; 32]],
+    _: bool,
     report: &mut Report,
     _: impl Fn(Arc<CodeMapping>, &mut Report) -> Result<Module>,
 ) -> Result<Found<'e>> {

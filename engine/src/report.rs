@@ -78,6 +78,10 @@ pub enum Miss {
     Absent,
     /// It has entries of this module for other settings: the first difference to the nearest one.
     Differs(Difference),
+    /// The name that was asked for is in no list of names.
+    Unnamed,
+    /// A list of names is damaged, so it is not known what the name stands for; which list.
+    BadNames(String),
     /// An entry was damaged.
     Corrupt,
     /// A directory or an entry that others could have written; which, and the way out.
@@ -93,7 +97,7 @@ impl Miss {
     /// `bounds`, `setting`, `corrupt`, `untrusted`, `io` or `off`.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Miss::Absent => "absent",
+            Miss::Absent | Miss::Unnamed => "absent",
             Miss::Differs(difference) => match difference.field.as_str() {
                 "engine" | "format" | "abi" | "epoch" | "compiler" | "sources" => "engine-version",
                 "target" => "target",
@@ -101,7 +105,7 @@ impl Miss {
                 "bounds" => "bounds",
                 _ => "setting",
             },
-            Miss::Corrupt => "corrupt",
+            Miss::Corrupt | Miss::BadNames(_) => "corrupt",
             Miss::Untrusted(_) => "untrusted",
             Miss::Io(_) => "io",
             Miss::Off => "off",
@@ -156,10 +160,42 @@ impl fmt::Display for Miss {
                 write!(f, "the nearest entry of this module differs: {difference}")
             }
             Miss::Corrupt => f.write_str("the entry was damaged"),
-            Miss::Untrusted(what) | Miss::Io(what) => f.write_str(what),
+            Miss::Unnamed => f.write_str("no list of names has it"),
+            Miss::Untrusted(what) | Miss::Io(what) | Miss::BadNames(what) => f.write_str(what),
             Miss::Off => f.write_str("the cache is off"),
         }
     }
 }
 
 impl std::error::Error for Miss {}
+
+/// What was asked for without its bytes and is not to be had: the context of an error whose inside
+/// is the [`Miss`], both found by [`Error::downcast_ref`](crate::Error::downcast_ref).
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct NotCached {
+    /// The name that was asked for, if it was one.
+    pub name: Option<String>,
+    /// The digest that was asked for, or that the name stands for.
+    pub digest: Option<[u8; 32]>,
+    /// The layers of the cache, in the order in which they are asked, with their paths.
+    pub layers: Vec<String>,
+}
+
+impl fmt::Display for NotCached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no cache has the module")?;
+        if let Some(name) = &self.name {
+            write!(f, " {name:?}")?;
+        }
+        if let Some(digest) = &self.digest {
+            f.write_str(" with SHA-256 ")?;
+            digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        }
+        f.write_str(", and its bytes are not here to be compiled (asked: ")?;
+        match &*self.layers {
+            [] => f.write_str("no layer)"),
+            layers => write!(f, "{})", layers.join(", ")),
+        }
+    }
+}

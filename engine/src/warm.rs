@@ -40,6 +40,15 @@ impl Engine {
         Ok(report)
     }
 
+    /// As [`check`](Engine::check), of the module whose bytes have that SHA-256, which need not be
+    /// here.
+    pub fn check_digest(&self, digest: [u8; 32]) -> Report {
+        let digest = ModuleDigest(digest);
+        let mut report = Report { digest: Some(digest.0), ..Report::default() };
+        lookup::check(self, &digest, &ids(self, &digest), &mut report);
+        report
+    }
+
     /// As [`warm`](Engine::warm), of a file's contents.
     ///
     /// # Errors
@@ -49,6 +58,11 @@ impl Engine {
         let bytes = std::fs::read(path).map_err(|error| Error::wrap(ErrorKind::Io, error));
         self.warm(bytes.with_context(|| format!("cannot read {}", path.display()))?)
     }
+}
+
+/// The ids of the entries of a module that `engine` would load, best first.
+pub(crate) fn ids(engine: &Engine, digest: &ModuleDigest) -> Vec<[u8; 32]> {
+    engine.candidates().iter().map(|candidate| entry_id(digest, candidate)).collect()
 }
 
 /// The digest of a module and the ids of the entries that `engine` would load, best first.
@@ -70,8 +84,7 @@ pub(crate) fn identify(
     let mut report = Report { module_len: bytes.len() as u64, ..Report::default() };
     let start = Instant::now();
     let digest = ModuleDigest::of(&bytes);
-    let candidates = engine.candidates().iter();
-    let ids = candidates.map(|candidate| entry_id(&digest, candidate)).collect();
+    let ids = ids(engine, &digest);
     report.key = start.elapsed();
     report.digest = Some(digest.0);
     Ok((report, digest, ids))

@@ -2,6 +2,7 @@
 
 pub(crate) mod cache;
 
+use crate::units::{self, Digest};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -60,7 +61,7 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Make a key that signs entries
     Keygen(Keygen),
-    /// Sign the entries of a cache directory
+    /// Sign the entries and names of a cache directory
     Sign(Sign),
     /// Look after a cache directory: dir, ls, stats, verify, prune, clean
     Cache(cache::Cache),
@@ -87,13 +88,22 @@ pub(crate) struct Warm {
     /// everybody. With --cache-dir, what is there already is copied instead of compiled
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Sign the entries with the secret key in FILE; what is there already as well
+    /// Sign the entries, names and manifest with the secret key in FILE; entries that are there
+    /// already as well
     #[arg(long, value_name = "FILE")]
     pub(crate) sign_key: Option<PathBuf>,
     /// Write a list of the modules and their entries into FILE, as JSON, for `check --manifest` and
-    /// `cache prune --keep-manifest`
+    /// `cache prune --keep-manifest`; its signature goes into FILE.sig
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub(crate) manifest: Option<PathBuf>,
+    /// Write the names of the modules into the cache directory, for `run --name` and
+    /// Module::from_name: their paths in the folders that are named, or the names of their files.
+    /// --out does so in any case. Standard input has no name
+    #[arg(long)]
+    pub(crate) names: bool,
+    /// Write no names
+    #[arg(long, conflicts_with = "names")]
+    pub(crate) no_names: bool,
     #[command(flatten)]
     pub(crate) code: Code,
     /// Threads that compile; 0 for one a processor
@@ -224,9 +234,17 @@ pub(crate) struct Run {
     pub(crate) trust: Trust,
     #[command(flatten)]
     pub(crate) output: Output,
-    /// The module, and behind it what belongs to the guest
+    /// Run the module that the cache's names call NAME, instead of a file; -- goes before options of
+    /// the guest
+    #[arg(long, value_name = "NAME", conflicts_with = "digest")]
+    pub(crate) name: Option<String>,
+    /// Run the module whose bytes have this SHA-256, instead of a file
+    #[arg(long, value_name = "SHA256", value_parser = units::parse_digest)]
+    pub(crate) digest: Option<Digest>,
+    /// The module, unless it is named by --name or --digest, and behind it what belongs to the guest
     // One list, so that options behind the file are the guest's.
-    #[arg(required = true, trailing_var_arg = true, value_name = "FILE [ARGS]")]
+    #[arg(required_unless_present_any = ["name", "digest"], trailing_var_arg = true,
+        value_name = "FILE [ARGS]")]
     pub(crate) guest: Vec<OsString>,
 }
 
@@ -234,8 +252,15 @@ pub(crate) struct Run {
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// Modules, folders of them, or - for standard input
-    #[arg(required_unless_present = "manifest", value_name = "FILE|DIR|-")]
+    #[arg(required_unless_present_any = ["manifest", "name", "digest"], value_name = "FILE|DIR|-")]
     pub(crate) inputs: Vec<PathBuf>,
+    /// A module that the cache's names call NAME, instead of a file; may be repeated
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["inputs", "manifest"])]
+    pub(crate) name: Vec<String>,
+    /// A module whose bytes have this SHA-256, instead of a file; may be repeated
+    #[arg(long, value_name = "SHA256", value_parser = units::parse_digest,
+        conflicts_with_all = ["inputs", "manifest"])]
+    pub(crate) digest: Vec<Digest>,
     /// Hold the cache against a list that warming has written, without the modules; and the
     /// modules against the list, as far as they are given
     #[arg(long, value_name = "FILE")]
@@ -262,8 +287,14 @@ pub(crate) struct Check {
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// The module, or - for standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) input: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present_any = ["name", "digest"])]
+    pub(crate) input: Option<PathBuf>,
+    /// The module that the cache's names call NAME, instead of a file
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["input", "digest"])]
+    pub(crate) name: Option<String>,
+    /// The module whose bytes have this SHA-256, instead of a file
+    #[arg(long, value_name = "SHA256", value_parser = units::parse_digest, conflicts_with = "input")]
+    pub(crate) digest: Option<Digest>,
     /// The cache directory
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
@@ -302,15 +333,17 @@ pub(crate) struct Keygen {
     pub(crate) dir: PathBuf,
 }
 
-/// Sign the entries of a cache directory.
+/// Sign the entries of a cache directory, and its names.
 ///
-/// Only those that nobody else could have written, and that are whole. Their signed form takes
-/// their place.
+/// Only what nobody else could have written, and what is whole. The signed form takes its place.
 #[derive(Debug, Args)]
 pub(crate) struct Sign {
     /// Cache directories
-    #[arg(required = true, value_name = "DIR")]
+    #[arg(required_unless_present = "manifest", value_name = "DIR")]
     pub(crate) dirs: Vec<PathBuf>,
+    /// Sign the list that warming has written into FILE, by FILE.sig; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Vec<PathBuf>,
     /// The file of the secret key
     #[arg(long, value_name = "FILE")]
     pub(crate) key: PathBuf,
@@ -337,9 +370,13 @@ pub(crate) struct Settings {
 /// all the same. Scripts run in processes of their own: one that crashes, or takes longer than
 /// --timeout, fails from that directive on, and no other one notices.
 ///
-/// Lines such as ;;! memory64 = true at the top of a script switch a proposal for it, unless
-/// --features is given. A script whose lines ask for what the engine does not have is skipped: it
-/// is told and counted, and has not passed. There is no cache.
+/// Without --features, scripts have all proposals that the engine supports. Lines such as
+/// ;;! memory64 = true or ;; RUN: wast % -f wasm1 at the top of a script switch them for it. A
+/// script whose lines ask for what the engine does not have, and which fails, is skipped: it is
+/// told and counted, and has not passed. There is no cache.
+///
+/// An assertion of an earlier version of the specification, such as that a module is invalid for
+/// "multiple memories", is held against an engine without proposals.
 #[derive(Debug, Args)]
 pub(crate) struct Wast {
     /// Scripts, folders of them, or - for standard input

@@ -20,12 +20,12 @@ pub(crate) fn from_env() -> Result<Option<SystemTime>, Usage> {
     time.map(Some).ok_or_else(unknown)
 }
 
-/// Gives `folder`, a cache directory for an image, and the entries in it that time. What is not of
-/// a cache keeps its own.
+/// Gives `folder`, a cache directory for an image, its entries and its list of names that time.
+/// What is not of a cache keeps its own.
 pub(crate) fn set(folder: &Path, time: SystemTime) -> io::Result<()> {
     let is_ours = |path: &Path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+        name == "names" || name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
     };
     let times = FileTimes::new().set_accessed(time).set_modified(time);
     let walk = walkdir::WalkDir::new(folder).contents_first(true).max_depth(2).into_iter();

@@ -13,16 +13,19 @@ const LIMIT: u64 = 1 << 30;
 #[derive(Debug)]
 pub(crate) struct Input {
     pub(crate) path: PathBuf,
-    /// What a manifest calls it: its path in the folder that was named, or its file's name.
+    /// What lists call it: its path in the folder that was named, or its file's name.
     pub(crate) name: String,
+    /// Whether that is its name byte for byte, which one that is not UTF-8 cannot be.
+    pub(crate) is_exact: bool,
     pub(crate) problem: Option<String>,
 }
 
 impl Input {
-    fn file(path: impl Into<PathBuf>) -> Input {
+    pub(crate) fn file(path: impl Into<PathBuf>) -> Input {
         let path = path.into();
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Input { path, name, problem: None }
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        let (is_exact, name) = (name.to_str().is_some(), name.to_string_lossy().into_owned());
+        Input { path, name, is_exact, problem: None }
     }
 
     fn failed(path: impl Into<PathBuf>, problem: impl Into<String>) -> Input {
@@ -30,8 +33,9 @@ impl Input {
     }
 
     fn within(path: &Path, folder: &Path) -> Input {
-        let name = path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned();
-        Input { name, ..Input::file(path) }
+        let name = path.strip_prefix(folder).unwrap_or(path);
+        let (is_exact, name) = (name.to_str().is_some(), name.to_string_lossy().into_owned());
+        Input { name, is_exact, ..Input::file(path) }
     }
 
     /// What is in it.

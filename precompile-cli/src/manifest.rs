@@ -6,14 +6,17 @@
 
 use crate::report::SCHEMA_VERSION;
 use precompile::Settings;
-use precompile::cache::{Key, from_hex};
+use precompile::cache::{Key, SigningKey, TrustedKeys, from_hex};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
 
 /// No list that somebody wrote is longer.
 const LIMIT: u64 = 256 << 20;
+/// What signatures over lists are for.
+const DOMAIN: &str = "manifest";
 
 /// The document.
 #[derive(Debug, Serialize, Deserialize)]
@@ -102,41 +105,36 @@ impl Manifest {
         Ok(())
     }
 
-    /// Writes it, whole or not at all.
-    pub(crate) fn write(&self, path: &Path) -> Result<(), String> {
+    /// Writes it, whole or not at all, and its signature.
+    pub(crate) fn write(&self, path: &Path, key: Option<&SigningKey>) -> Result<(), String> {
         let failed = |error: std::io::Error| format!("cannot write the manifest: {error}");
         let mut text = serde_json::to_string_pretty(self).map_err(|error| failed(error.into()))?;
         text.push('\n');
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(format!(".{}.tmp", std::process::id()));
-        let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
-        written.map_err(|error| {
-            _ = fs::remove_file(&beside);
-            failed(error)
-        })
+        // The one of another text is none of this one.
+        match fs::remove_file(signature_path(path)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        put(path, text.as_bytes()).map_err(failed)?;
+        key.map_or(Ok(()), |key| put_signature(path, text.as_bytes(), key).map_err(failed))
     }
 
-    /// Reads one that any version wrote whose documents mean the same.
-    pub(crate) fn read(path: &Path) -> Result<Manifest, String> {
-        let name = path.display();
-        let length = fs::metadata(path).map_err(|error| format!("{name}: {error}"))?.len();
-        if length > LIMIT {
-            return Err(format!("{name}: it is too long to be a manifest"));
+    /// Signs the one in a file, if it is one.
+    pub(crate) fn sign(path: &Path, key: &SigningKey) -> Result<(), String> {
+        let text = load(path)?;
+        parse(path, &text)?;
+        let failed = |error| format!("{}: cannot write the signature: {error}", path.display());
+        put_signature(path, &text, key).map_err(failed)
+    }
+
+    /// Reads one that any version wrote whose documents mean the same; with keys, one that one of
+    /// them has signed.
+    pub(crate) fn read(path: &Path, trusted: Option<&TrustedKeys>) -> Result<Manifest, String> {
+        let text = load(path)?;
+        if let Some(trusted) = trusted {
+            verify(path, &text, trusted)?;
         }
-        let text = fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
-        let version: Version = serde_json::from_str(&text)
-            .map_err(|error| format!("{name}: it is no manifest: {error}"))?;
-        if version.schema_version != SCHEMA_VERSION {
-            return Err(format!(
-                "{name}: it has schema version {}, this program reads {SCHEMA_VERSION}: write it \
-                 anew",
-                version.schema_version
-            ));
-        }
-        let manifest: Manifest = serde_json::from_str(&text)
-            .map_err(|error| format!("{name}: it is no manifest: {error}"))?;
-        manifest.keys().map_err(|bad| format!("{name}: `{bad}` is no digest"))?;
-        Ok(manifest)
+        parse(path, &text)
     }
 
     /// The keys of all entries.
@@ -159,6 +157,72 @@ impl Manifest {
 #[derive(Deserialize)]
 struct Version {
     schema_version: u32,
+}
+
+fn load(path: &Path) -> Result<Vec<u8>, String> {
+    let failed = |error: io::Error| format!("{}: {error}", path.display());
+    let mut text = Vec::new();
+    let file = fs::File::open(path).map_err(failed)?;
+    file.take(LIMIT + 1).read_to_end(&mut text).map_err(failed)?;
+    if text.len() as u64 > LIMIT {
+        return Err(format!("{}: it is too long to be a manifest", path.display()));
+    }
+    Ok(text)
+}
+
+fn parse(path: &Path, text: &[u8]) -> Result<Manifest, String> {
+    let name = path.display();
+    let version: Version = serde_json::from_slice(text)
+        .map_err(|error| format!("{name}: it is no manifest: {error}"))?;
+    if version.schema_version != SCHEMA_VERSION {
+        return Err(format!(
+            "{name}: it has schema version {}, this program reads {SCHEMA_VERSION}: write it anew",
+            version.schema_version
+        ));
+    }
+    let manifest: Manifest = serde_json::from_slice(text)
+        .map_err(|error| format!("{name}: it is no manifest: {error}"))?;
+    manifest.keys().map_err(|bad| format!("{name}: `{bad}` is no digest"))?;
+    Ok(manifest)
+}
+
+/// Where the signature of a manifest is: a line of hexadecimal digits.
+fn signature_path(path: &Path) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(".sig");
+    path.into()
+}
+
+fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.tmp", std::process::id()));
+    let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    written.inspect_err(|_| _ = fs::remove_file(&beside))
+}
+
+fn put_signature(path: &Path, text: &[u8], key: &SigningKey) -> io::Result<()> {
+    let signature = key.sign(DOMAIN, text);
+    let digits: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+    put(&signature_path(path), format!("{digits}\n").as_bytes())
+}
+
+fn verify(path: &Path, text: &[u8], trusted: &TrustedKeys) -> Result<(), String> {
+    let at = signature_path(path);
+    let mut digits = String::new();
+    match fs::File::open(&at).and_then(|file| file.take(4096).read_to_string(&mut digits)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        read => drop(read.map_err(|error| format!("{}: {error}", at.display()))?),
+    }
+    let digits = digits.trim_end().as_bytes();
+    let byte = |pair: &[u8]| {
+        std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok())
+    };
+    // What is no signature is refused as one.
+    let signature: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
+    let verified = trusted.verify(DOMAIN, text, &signature.unwrap_or(vec![0]));
+    verified.map(drop).map_err(|reason| {
+        format!("{}: {reason}; sign it with `precompile sign --manifest`", path.display())
+    })
 }
 
 #[cfg(test)]

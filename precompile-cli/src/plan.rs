@@ -280,6 +280,27 @@ pub(crate) fn layers(cache_dir: Option<&Path>, trust: &Trust) -> Result<LayersBu
     Ok(layers.policy(policy))
 }
 
+/// The keys that have to have signed what is believed, if a signature is asked for: those that are
+/// named, or else those of the environment.
+pub(crate) fn trusted_keys(trust: &Trust) -> Result<Option<TrustedKeys>, Usage> {
+    let word = |name| std::env::var_os(name).filter(|text| !text.is_empty());
+    let mut files = trust.trusted_key.clone();
+    let by_environment = word("PRECOMPILE_CACHE_VERIFY").is_some_and(|policy| policy == "signed");
+    if files.is_empty() && !by_environment && !matches!(trust.verify, Some(Verify::Signed)) {
+        return Ok(None);
+    }
+    if files.is_empty()
+        && let Some(list) = word("PRECOMPILE_CACHE_KEYS")
+    {
+        files = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect();
+    }
+    let mut keys = TrustedKeys::new();
+    for path in files {
+        keys.extend(TrustedKeys::read(path).map_err(usage)?);
+    }
+    Ok(Some(keys))
+}
+
 /// The secret key in a file.
 pub(crate) fn sign_key(path: &Path) -> Result<Arc<SigningKey>, Usage> {
     SigningKey::read(path).map(Arc::new).map_err(usage)

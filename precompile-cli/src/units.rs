@@ -32,6 +32,17 @@ pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| "a time is a whole number, such as 30d".into())
 }
 
+/// SHA-256 of a module's binary.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Digest(pub(crate) [u8; 32]);
+
+/// A digest: 64 hexadecimal digits, as `sha256sum` prints them, or images name them.
+pub(crate) fn parse_digest(text: &str) -> Result<Digest, String> {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
+    let digest = precompile::cache::from_hex(&digits).map(Digest);
+    digest.ok_or_else(|| "a digest is 64 hexadecimal digits, as sha256sum prints".to_string())
+}
+
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

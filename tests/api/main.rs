@@ -20,6 +20,7 @@ mod host;
 mod limits;
 mod memories;
 mod memory64;
+mod named;
 mod panics;
 mod raw;
 mod references;

@@ -71,6 +71,15 @@ const SHARED: &str = r#"(module
     (func (export "wait") (result i32)
         (memory.atomic.wait32 $own (i32.const 0) (i32.const 1) (i64.const 0))))"#;
 
+/// Tables and globals whose types refer to types of the module.
+const TYPED: &str = r#"(module
+    (type $f (func (param i32) (result i32)))
+    (type $g (func (param (ref null $f))))
+    (import "host" "global" (global $imported i32))
+    (table (export "table") 3 (ref null $f))
+    (global (export "f") (ref null $f) (ref.null $f))
+    (global (export "g") (mut (ref null $g)) (ref.null $g)))"#;
+
 /// An engine with threads, which are not on by default.
 fn engine() -> Engine {
     Engine::new(Config::new().wasm_threads(true)).unwrap()
@@ -246,6 +255,13 @@ fn flips_in_the_tables_of_a_module_with_an_image_do_no_harm() {
 #[test]
 fn flips_in_the_tables_of_a_module_with_shared_memories_do_no_harm() {
     let (refused, used) = flip_tables(SHARED, 1, &[1, 2, 4, 8, 0x10, 0x80, 0xff]);
+    assert!(refused > 100, "{refused} refused, {used} used");
+    assert!(used > 100, "{refused} refused, {used} used");
+}
+
+#[test]
+fn flips_in_the_tables_of_a_module_with_typed_references_do_no_harm() {
+    let (refused, used) = flip_tables(TYPED, 1, &[1, 2, 4, 8, 0x10, 0x80, 0xff]);
     assert!(refused > 100, "{refused} refused, {used} used");
     assert!(used > 100, "{refused} refused, {used} used");
 }

@@ -7,6 +7,7 @@ mod explain;
 mod inputs;
 mod look_after;
 mod manifest;
+mod names;
 mod odd;
 mod out;
 mod platforms;

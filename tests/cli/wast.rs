@@ -155,6 +155,88 @@ fn what_cannot_be_shown_is_skipped_aloud() {
     assert_eq!(document["summary"]["skipped_scripts"], 2);
 }
 
+/// Without --features, scripts of all versions and proposals run. What a text says of a proposal
+/// that was not there yet is held against an engine without it.
+#[test]
+fn scripts_of_all_versions_run() {
+    let world = World::new();
+    let all = r#"(module (memory 1 1 shared) (memory 0 (pagesize 1))
+    (func (export "nan") (result f32) (f32.const nan))
+    (func (export "nans") (result v128) (v128.const f64x2 nan -nan))
+    (func (param i64 i64) (result i64 i64) (i64.mul_wide_u (local.get 0) (local.get 1))))
+(assert_return_canonical_nan (invoke "nan"))
+(assert_return_arithmetic_nan_f64x2 (invoke "nans"))
+(assert_invalid (module (memory 0) (memory 0)) "multiple memories")
+(assert_invalid (module (func (result i32 i32) unreachable)) "invalid result arity")
+(assert_invalid (module (memory 1 1 shared)) "threads must be enabled for shared memories")
+"#;
+    world.write("all.wast", all);
+    let file = world.arg("all.wast");
+    world.run(&["wast", &file]).expect(0, &["6 directives passed, 0 failed"]);
+    world.run(&["wast", "--features", "all", &file]).expect(0, &["6 directives passed"]);
+    world.run(&["wast", "--features", "wasm2", &file]).expect(1, &["all.wast:1: module: refused"]);
+    let wrong = r#"(module (func (export "one") (result f32) (f32.const 1)))
+(assert_return_canonical_nan (invoke "one"))
+(assert_return_canonical_nan (invoke "one") (f32.const 1))
+(assert_return_canonical_nan_f32x4 (invoke "one"))
+(assert_invalid (module (memory 0) (memory 0)) "type mismatch")
+(assert_invalid (module (memory 0)) "multiple memories")
+"#;
+    world.write("wrong.wast", wrong);
+    let lines = ["wrong.wast:2: ", "wrong.wast:3: ", "wrong.wast:4: "];
+    let ended = world.run(&["wast", &world.arg("wrong.wast")]);
+    ended.expect(1, &lines);
+    ended.expect(1, &["wrong.wast:5: ", "wrong.wast:6: ", "1 directives passed, 5 failed"]);
+}
+
+/// The lines at the top of wasm-tools' scripts count as well.
+#[test]
+fn commands_at_the_top_switch_proposals() {
+    let world = World::new();
+    let script = ";; RUN: wast --assert default % \\\n;;   -f wasm1,simd\n\
+        (module (func (drop (v128.const i32x4 0 0 0 0))))\n\
+        (assert_invalid (module (table 0 funcref) (table 0 funcref)) \"\")\n";
+    world.write("a.wast", script);
+    world.run(&["wast", &world.arg("a.wast")]).expect(0, &["2 directives passed, 0 failed"]);
+}
+
+/// A script that is about more than there is has passed where it shows nothing of that.
+#[test]
+fn what_passes_is_not_skipped() {
+    let world = World::new();
+    world.write(
+        "more.wast",
+        ";;! made_up = true\n(module (func))\n(assert_invalid (module (func (result i32))) \"\")",
+    );
+    let missing = ";;! gc = true\n(assert_invalid (module (type (struct))) \"\")";
+    world.write("missing.wast", missing);
+    let args = ["wast", "-j", "1", &world.arg("more.wast"), &world.arg("missing.wast")];
+    let ended = world.run(&args);
+    ended.expect(0, &["missing.wast: it is about what is not here: gc"]);
+    ended.expect(0, &["2 scripts, 0 failed, 1 skipped: 2 directives passed, 0 failed"]);
+}
+
+/// What fails in a thread that nobody waits for is a failure of its script, and of no other one.
+#[test]
+fn threads_that_nobody_waits_for_fail_their_script() {
+    let world = World::new();
+    let memory = "(module $M (memory (export \"m\") 1 1 shared))\n";
+    let fails = format!(
+        "{memory}(thread $T (shared (module $M)) (invoke \"nothing\"))\n\
+         (thread $U (shared (module $M)) (invoke \"nothing\"))"
+    );
+    let hangs =
+        format!("{memory}(thread $T (module (func (export \"f\") (loop (br 0)))) (invoke \"f\"))");
+    world.write("s/a.wast", fails);
+    world.write("s/b.wast", PASSES);
+    world.write("s/c.wast", hangs);
+    world.write("s/d.wast", PASSES);
+    let ended = world.run(&["wast", "-j", "1", "--timeout", "2", &world.arg("s")]);
+    ended.expect(1, &["a.wast:2: thread: line 2: invoke: ", "a.wast:3: thread: line 3: invoke: "]);
+    ended.expect(1, &["c.wast:2: thread: the script takes longer than 2 s"]);
+    ended.expect(1, &["4 scripts, 2 failed: 6 directives passed, 3 failed"]);
+}
+
 const ENDLESS: &str = r#"(module (func (export "f") (loop (br 0))))
 (module (func (export "g")))
 (invoke "g")

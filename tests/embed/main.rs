@@ -56,10 +56,45 @@ fn finds_what_the_command_line_made(program: &Path) {
     expect(&app(program, &cache, &["require-hit"]), "sum 42 hits 1 compiles 0");
 }
 
+/// By the name that the command line gave it: from a directory with entries and names, and nothing
+/// else; and, under the policy `signed`, with the signature of a trusted key only.
+fn finds_modules_by_name(program: &Path) {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    let app = |name: &str, settings: &[&str]| {
+        Command::new(program).arg(&cache).arg(name).args(settings).output().expect("the app runs")
+    };
+    let refused = |output: Output, text: &str| {
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && told.contains(text), "{told}");
+    };
+    refused(app("name:lib-wat.wasm", &[]), "no list of names has it");
+    warm(&cache, &["--names"]);
+    let hit = "sum 42 hits 1 compiles 0";
+    expect(&app("name:lib-wat.wasm", &["require-hit"]), hit);
+    refused(app("name:lib", &[]), "no list of names has it");
+    refused(app("name:lib-wat.wasm", &["opt-level-none"]), "opt-level is speed");
+    let keygen = Command::new(tests::precompile_binary())
+        .args(["keygen", "release", "--dir"])
+        .arg(dir.path())
+        .output()
+        .expect("the command line runs");
+    assert!(keygen.status.success());
+    let trusted = format!("trusted-key={}", dir.path().join("release-1.pub").display());
+    refused(app("name:lib-wat.wasm", &[&trusted]), "it is not signed");
+    warm(&cache, &["--names", "--sign-key", dir.path().join("release-1.key").to_str().unwrap()]);
+    expect(&app("name:lib-wat.wasm", &[&trusted]), hit);
+    let names = cache.join("names");
+    let list = std::fs::read_to_string(&names).unwrap();
+    std::fs::write(&names, list.replace("  lib", "  bil")).unwrap();
+    refused(app("name:bil-wat.wasm", &[&trusted]), "does not hold");
+}
+
 #[test]
 fn a_load_only_app_finds_what_the_command_line_made() {
     let program = build("load-only", LOAD_ONLY);
     finds_what_the_command_line_made(&program);
+    finds_modules_by_name(&program);
     // Without an entry it says what to do.
     let empty = tempfile::tempdir().unwrap();
     let output = app(&program, &empty.path().join("cache"), &[]);
@@ -79,6 +114,7 @@ fn a_load_only_app_finds_what_the_command_line_made() {
 fn an_app_with_the_compiler_finds_what_the_command_line_made() {
     let program = build("with-compiler", WITH_COMPILER);
     finds_what_the_command_line_made(&program);
+    finds_modules_by_name(&program);
     // Without an entry it compiles, and finds its own entry the next time.
     let empty = tempfile::tempdir().unwrap();
     let cache = empty.path().join("cache");

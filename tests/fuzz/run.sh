@@ -72,7 +72,7 @@ run() { # TARGET
 at_once=$(nproc)
 failed=0
 for target in "${targets[@]}"; do
-    if [ "$(jobs -rp | wc -l)" -ge "$at_once" ]; then wait -n || failed=1; fi
+    while [ "$(jobs -rp | wc -l)" -ge "$at_once" ]; do wait -n || failed=1; done
     run "$target" &
 done
 while [ -n "$(jobs -p)" ]; do

@@ -44,6 +44,7 @@ const PARTS: &[(&str, &[&str], &[&str])] = &[
     ("compiler", &["+", "engine", "precompile", "runtime"], &["precompile_cache"]),
     ("lookup", &["+", "engine", "compiler", "runtime"], &["precompile_cache"]),
     ("load", &["+", "engine", "artifact", "compiler", "lookup", "runtime", "text"], &[]),
+    ("named", &["+", "engine", "load", "lookup", "runtime"], &[]),
     ("warm", &["+", "engine", "lookup", "text"], &[]),
     ("explain", &["+", "abi", "engine", "lookup", "settings", "warm"], &["precompile_cache"]),
     ("lib", &["*"], &["precompile_cache"]),

@@ -55,36 +55,48 @@ const DOMAIN: &str = "cache entry";
 
 /// The longest description, in bytes. What says how two variants differ is much shorter; the limit
 /// keeps a damaged length from asking for memory.
-pub(super) const DESCRIPTION_LIMIT: usize = 1 << 16;
+pub(crate) const DESCRIPTION_LIMIT: usize = 1 << 16;
 /// The longest signature, in bytes.
 const SIGNATURE_LIMIT: usize = 256;
 
 /// Files are read and written in pieces of this many bytes.
-pub(super) const PIECE: usize = 256 << 10;
+pub(crate) const PIECE: usize = 256 << 10;
+
+/// What entries are read from.
+pub(crate) trait Source {
+    /// Reads as many bytes as there are, up to the length of the buffer.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+impl Source for (&Disk, &File) {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(self.1, buffer, offset)
+    }
+}
 
 /// What a trailer says.
 #[derive(Debug)]
-pub(super) struct Trailer {
-    pub(super) content_length: u64,
-    pub(super) content_digest: [u8; 32],
-    pub(super) content_checksum: u32,
-    pub(super) description: Vec<u8>,
+pub(crate) struct Trailer {
+    pub(crate) content_length: u64,
+    pub(crate) content_digest: [u8; 32],
+    pub(crate) content_checksum: u32,
+    pub(crate) description: Vec<u8>,
     /// As [`SigningKey::sign`] made it; empty for none.
-    pub(super) signature: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
 }
 
 /// A valid trailer, as it was found.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) trailer: Trailer,
-    pub(super) key: Key,
+pub(crate) struct Found {
+    pub(crate) trailer: Trailer,
+    pub(crate) key: Key,
     /// The digest of the trailer, which stands for all that is in it.
-    pub(super) digest: [u8; 32],
+    pub(crate) digest: [u8; 32],
 }
 
 /// Why an entry could not be read.
 #[derive(Debug)]
-pub(super) enum Unreadable {
+pub(crate) enum Unreadable {
     Damaged(&'static str),
     Io(io::Error),
 }
@@ -97,21 +109,21 @@ impl From<io::Error> for Unreadable {
 
 /// Works out what a trailer says about its content, piece by piece.
 #[derive(Default)]
-pub(super) struct Summary {
+pub(crate) struct Summary {
     digest: Sha256,
     checksum: crc32fast::Hasher,
     length: u64,
 }
 
 impl Summary {
-    pub(super) fn update(&mut self, piece: &[u8]) {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
         self.digest.update(piece);
         self.checksum.update(piece);
         self.length += piece.len() as u64;
     }
 
     /// The trailer of what was summed up, not signed.
-    pub(super) fn finish(self, description: &[u8]) -> Trailer {
+    pub(crate) fn finish(self, description: &[u8]) -> Trailer {
         Trailer {
             content_length: self.length,
             content_digest: self.digest.finalize().into(),
@@ -124,7 +136,7 @@ impl Summary {
 
 impl Trailer {
     /// The bytes to write behind the content. The description is at most [`DESCRIPTION_LIMIT`] long.
-    pub(super) fn to_bytes(&self, key: &Key) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self, key: &Key) -> Vec<u8> {
         let signed = self.signed(key, self.signature.len());
         let digest = digest(&signed, &self.signature);
         let (footer, _) = signed.split_at(DIGESTED);
@@ -132,12 +144,12 @@ impl Trailer {
     }
 
     /// Signs it as the trailer of the entry of `key`.
-    pub(super) fn sign(&mut self, key: &Key, with: &SigningKey) {
+    pub(crate) fn sign(&mut self, key: &Key, with: &SigningKey) {
         self.signature = with.sign(DOMAIN, &self.signed(key, with.signature_length()));
     }
 
     /// Checks the signature, and says whose it is.
-    pub(super) fn verify_signature<'a>(
+    pub(crate) fn verify_signature<'a>(
         &self,
         key: &Key,
         trusted: &'a TrustedKeys,
@@ -163,9 +175,9 @@ impl Trailer {
     }
 
     /// Checks the whole content against its digest, piece by piece.
-    pub(super) fn verify(&self, disk: &Disk, file: &File) -> Result<(), Unreadable> {
+    pub(crate) fn verify(&self, source: &impl Source) -> Result<(), Unreadable> {
         let mut hash = Sha256::new();
-        self.each_piece(disk, file, |piece| hash.update(piece))?;
+        self.each_piece(source, |piece| hash.update(piece))?;
         if self.content_digest != <[u8; 32]>::from(hash.finalize()) {
             return Err(Unreadable::Damaged("its content does not match the content's digest"));
         }
@@ -174,20 +186,19 @@ impl Trailer {
 
     /// Checks the whole content against its checksum, which finds damage and takes a tenth of the
     /// time.
-    pub(super) fn verify_checksum(&self, disk: &Disk, file: &File) -> Result<(), Unreadable> {
+    pub(crate) fn verify_checksum(&self, source: &impl Source) -> Result<(), Unreadable> {
         let mut hash = crc32fast::Hasher::new();
-        self.each_piece(disk, file, |piece| hash.update(piece))?;
+        self.each_piece(source, |piece| hash.update(piece))?;
         if self.content_checksum != hash.finalize() {
             return Err(Unreadable::Damaged("its content does not match the content's checksum"));
         }
         Ok(())
     }
 
-    /// Reads the content, which is at the start of `file`, piece by piece.
-    pub(super) fn each_piece(
+    /// Reads the content, which is at the start of `source`, piece by piece.
+    pub(crate) fn each_piece(
         &self,
-        disk: &Disk,
-        file: &File,
+        source: &impl Source,
         mut act: impl FnMut(&[u8]),
     ) -> Result<(), Unreadable> {
         let mut buffer = vec![0; self.content_length.min(PIECE as u64) as usize];
@@ -195,7 +206,7 @@ impl Trailer {
         while offset < self.content_length {
             let left = self.content_length - offset;
             let count = (buffer.len() as u64).min(left) as usize;
-            read_exact(disk, file, &mut buffer[..count], offset)?;
+            read_exact(source, &mut buffer[..count], offset)?;
             act(&buffer[..count]);
             offset += count as u64;
         }
@@ -204,15 +215,10 @@ impl Trailer {
 }
 
 impl Found {
-    /// Reads and checks the trailer of a file that is `length` bytes long: everything that can be
-    /// known without reading the content, but for the signature.
-    pub(super) fn read(
-        disk: &Disk,
-        file: &File,
-        length: u64,
-        key: &Key,
-    ) -> Result<Found, Unreadable> {
-        let found = Found::read_any(disk, file, length)?;
+    /// Reads and checks the trailer of what is `length` bytes long: everything that can be known
+    /// without reading the content, but for the signature.
+    pub(crate) fn read(source: &impl Source, length: u64, key: &Key) -> Result<Found, Unreadable> {
+        let found = Found::read_any(source, length)?;
         if found.key != *key {
             return Err(Unreadable::Damaged("it is the entry of another key"));
         }
@@ -220,13 +226,13 @@ impl Found {
     }
 
     /// As [`read`](Found::read), of an entry of whichever key.
-    pub(super) fn read_any(disk: &Disk, file: &File, length: u64) -> Result<Found, Unreadable> {
+    pub(crate) fn read_any(source: &impl Source, length: u64) -> Result<Found, Unreadable> {
         use Unreadable::Damaged;
         // One read for the footer, a signature and nearly every description.
         let mut end = [0; 4096];
         let start = length.saturating_sub(end.len() as u64);
         let end = &mut end[..(length - start) as usize];
-        read_exact(disk, file, end, start)?;
+        read_exact(source, end, start)?;
         let Some((before, footer)) = end.split_last_chunk::<FOOTER>() else {
             return Err(Damaged("it is too short to have a trailer"));
         };
@@ -250,7 +256,7 @@ impl Found {
             Some(start) => before[start..].to_vec(),
             None => {
                 let mut bytes = vec![0; between];
-                read_exact(disk, file, &mut bytes, content_length)?;
+                read_exact(source, &mut bytes, content_length)?;
                 bytes
             }
         };
@@ -271,8 +277,8 @@ impl Found {
 }
 
 /// Reads what the length of the file promised; when it is not there, the file was cut meanwhile.
-fn read_exact(disk: &Disk, file: &File, buffer: &mut [u8], offset: u64) -> Result<(), Unreadable> {
-    if disk.read_at(file, buffer, offset)? != buffer.len() {
+fn read_exact(source: &impl Source, buffer: &mut [u8], offset: u64) -> Result<(), Unreadable> {
+    if source.read_at(buffer, offset)? != buffer.len() {
         return Err(Unreadable::Damaged("it was cut while it was read"));
     }
     Ok(())

@@ -40,8 +40,8 @@ impl EntryInfo {
         };
         let disk = Disk::default();
         let length = file.metadata().map_err(|error| failed(error.into()))?.len();
-        let Found { trailer, key, .. } = Found::read_any(&disk, file, length).map_err(failed)?;
-        let is_intact = match trailer.verify(&disk, file) {
+        let Found { trailer, key, .. } = Found::read_any(&(&disk, file), length).map_err(failed)?;
+        let is_intact = match trailer.verify(&(&disk, file)) {
             Ok(()) => true,
             Err(Unreadable::Damaged(_)) => false,
             Err(error) => return Err(failed(error)),

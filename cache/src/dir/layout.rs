@@ -4,6 +4,7 @@
 //! <root>/
 //!   <group, 64 hex digits>/
 //!     <id, 64 hex digits>          an entry; complete from the moment that it has this name
+//!   names                          what groups are called; see `Names`
 //!   .tmp/
 //!     <pid>-<number>               an entry that is being written, locked by its writer
 //!   .locks/
@@ -15,7 +16,7 @@
 //!
 //! Temporary files are in a folder of their own: what a killed writer left behind is found by
 //! listing one folder that is nearly always empty, however many entries there are, and a rename from
-//! there to a group stays within the file system. An image has entries only: `.tmp` goes away when it
+//! there to a group stays within the file system. An image has entries and names only: `.tmp` goes away when it
 //! is closed, and there are no locks, memos and tags. Whatever else is in the directory is not ours, and
 //! is left alone.
 
@@ -23,6 +24,8 @@ use rustix::fs::Mode;
 
 use crate::key::from_hex;
 
+/// The list of names.
+pub(super) const NAMES: &str = "names";
 /// The folder of temporary files.
 pub(super) const TEMPORARY: &str = ".tmp";
 /// What the names of memo files begin with; the number of the user follows.

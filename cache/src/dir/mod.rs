@@ -8,6 +8,7 @@
 //! | `entry` | the format of an entry: content and trailer |
 //! | `read`, `write` | the way of an entry out and in |
 //! | `signed`, `private`, `in_memory` | entries that are believed for their signature |
+//! | `names` | what groups are called |
 //! | `inspect` | one entry file by itself, for tools |
 //! | `lock` | one process at a time works on a key |
 //! | `sweep` | what writers left behind when they were killed |
@@ -21,18 +22,19 @@
 //! once: no path is looked up again, so nothing on the way can be exchanged afterwards.
 
 pub(crate) mod disk;
-mod entry;
+pub(crate) mod entry;
 mod in_memory;
 mod inspect;
 mod layout;
 mod ledger;
 mod lock;
+mod names;
 mod options;
 #[cfg(target_os = "linux")]
-mod private;
+pub(crate) mod private;
 #[cfg(not(target_os = "linux"))]
 #[path = "private_unsupported.rs"]
-mod private;
+pub(crate) mod private;
 mod prune;
 mod read;
 mod signed;
@@ -45,7 +47,7 @@ mod write;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::io::Errno;
 
@@ -92,6 +94,9 @@ pub struct DirCache {
     trust: Trust,
     trusted_keys: Arc<TrustedKeys>,
     sign_with: Option<Arc<SigningKey>>,
+    /// Whether the list of names needs a signature, whatever the policy.
+    signed_names: bool,
+    names: Mutex<Option<names::Known>>,
     memo: OnceLock<Arc<Memo>>,
     /// Why entries are not read, for an image that is written where others may write.
     refusal: Option<Error>,
@@ -257,6 +262,10 @@ impl Cache for DirCache {
 
     fn siblings(&self, group: &[u8; 32]) -> Result<Vec<Sibling>> {
         self.read_siblings(group)
+    }
+
+    fn resolve(&self, name: &str) -> Result<Option<[u8; 32]>> {
+        Ok(self.names()?.and_then(|names| names.get(name)))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::fs::{Access as Permission, AtFlags};
 
@@ -11,8 +11,10 @@ use super::disk::Disk;
 use super::layout::{self, Modes};
 use super::trust::Trust;
 use super::{Access, DirCache};
+use crate::cache::Cache;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::Policy;
+use crate::sealed::Sealed;
 use crate::sign::{SigningKey, TrustedKeys};
 use crate::trust_anyone::TrustAnyone;
 
@@ -22,6 +24,7 @@ pub struct DirOptions {
     policy: Policy,
     anyone: bool,
     trusted_keys: Arc<TrustedKeys>,
+    signed_names: bool,
     sign_with: Option<Arc<SigningKey>>,
     pub(crate) disk: Disk,
 }
@@ -51,6 +54,18 @@ impl DirOptions {
     #[must_use]
     pub fn sign_with(mut self, key: impl Into<Arc<SigningKey>>) -> DirOptions {
         self.sign_with = Some(key.into());
+        self
+    }
+
+    /// An implementation of one's own whose entries are believed for their signatures.
+    pub(crate) fn seal(&self, cache: Arc<dyn Cache>) -> Sealed {
+        Sealed::new(cache, Arc::clone(&self.trusted_keys), self.sign_with.clone())
+    }
+
+    /// Wants a signature of the list of names, whatever the policy.
+    #[must_use]
+    pub(crate) fn signed_names(mut self) -> DirOptions {
+        self.signed_names = true;
         self
     }
 
@@ -139,6 +154,8 @@ impl DirOptions {
             trust,
             trusted_keys: Arc::clone(&self.trusted_keys),
             sign_with: self.sign_with.clone(),
+            signed_names: self.signed_names,
+            names: Mutex::new(None),
             memo: OnceLock::new(),
             refusal: None,
             disk: self.disk.anew(),

@@ -6,15 +6,19 @@ use std::io::{self, Write};
 use rustix::fs::{MemfdFlags, SealFlags};
 
 use super::disk::Disk;
-use super::entry::{Trailer, Unreadable};
+use super::entry::{Source, Trailer, Unreadable};
 use super::in_memory;
 use crate::content::Content;
 
-/// Copies the content that `trailer` speaks of from `file`, and checks the copy against it.
-pub(super) fn copy(disk: &Disk, file: &File, trailer: &Trailer) -> Result<Content, Unreadable> {
-    let Some(mut copy) = create(disk)? else { return in_memory::copy(disk, file, trailer) };
+/// Copies the content that `trailer` speaks of from `source`, and checks the copy against it.
+pub(crate) fn copy(
+    disk: &Disk,
+    source: &impl Source,
+    trailer: &Trailer,
+) -> Result<Content, Unreadable> {
+    let Some(mut copy) = create(disk)? else { return in_memory::copy(source, trailer) };
     let mut written = Ok(());
-    trailer.each_piece(disk, file, |piece| {
+    trailer.each_piece(source, |piece| {
         if written.is_ok() {
             written = copy.write_all(piece);
         }
@@ -22,7 +26,7 @@ pub(super) fn copy(disk: &Disk, file: &File, trailer: &Trailer) -> Result<Conten
     written?;
     let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
     rustix::fs::fcntl_add_seals(&copy, seals).map_err(io::Error::from)?;
-    trailer.verify(disk, &copy)?;
+    trailer.verify(&(disk, &copy))?;
     Ok(Content::from_file(copy, trailer.content_length))
 }
 

@@ -114,6 +114,7 @@ impl DirCache {
         }
         let user = rustix::process::geteuid().as_raw();
         _ = self.disk.remove(self.root.as_fd(), &crate::memo::name(user));
+        self.remove_names();
         self.remove_tags();
         Ok(pruned)
     }

@@ -43,27 +43,27 @@ impl DirCache {
 
     /// Checks as much of the content as the policy asks for.
     fn check(&self, file: &File, found: &Found) -> Result<(), Unreadable> {
-        let (trailer, disk) = (&found.trailer, &self.disk);
+        let (trailer, source) = (&found.trailer, &(&self.disk, file));
         match self.policy {
             Policy::Header => return Ok(()),
             Policy::Auto => {}
-            Policy::Full | Policy::Signed => return trailer.verify(disk, file),
+            Policy::Full | Policy::Signed => return trailer.verify(source),
         }
         // Sooner read than remembered.
         if trailer.content_length <= SMALL {
-            return trailer.verify_checksum(disk, file);
+            return trailer.verify_checksum(source);
         }
         let Some(memo) = self.memo.get() else {
             let is_checked = trailer.content_length <= MEDIUM;
-            return if is_checked { trailer.verify_checksum(disk, file) } else { Ok(()) };
+            return if is_checked { trailer.verify_checksum(source) } else { Ok(()) };
         };
         // With a place to remember, damage is found wherever the file is: where files cannot be told
         // apart, by checking each time.
         let Some(identity) = memo.identify(file) else {
-            return trailer.verify_checksum(disk, file);
+            return trailer.verify_checksum(source);
         };
         if memo.recall(Kind::Entry, &identity) != Some(found.digest) {
-            trailer.verify_checksum(disk, file)?;
+            trailer.verify_checksum(source)?;
             memo.note(Kind::Entry, &identity, found.digest);
         }
         Ok(())
@@ -121,7 +121,7 @@ impl DirCache {
             return Err(irregular(path()));
         }
         self.trust.check(&stat, path)?;
-        let found = Found::read(&self.disk, &file, length(&stat), key)
+        let found = Found::read(&(&self.disk, &file), length(&stat), key)
             .map_err(|error| self.unreadable(key, error))?;
         Ok(Some((file, stat, found)))
     }

@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 
 use rustix::fs::Mode;
 
-use super::entry::{Found, Unreadable};
+use super::entry::{Found, Trailer, Unreadable};
 use super::write::Temporary;
 use super::{DirCache, private};
 use crate::content::Content;
@@ -26,7 +26,7 @@ impl DirCache {
         let untrusted = |reason| Error::from(ErrorKind::Untrusted { path: path.clone(), reason });
         let name = found.trailer.verify_signature(&found.key, &self.trusted_keys);
         let name = name.map_err(untrusted)?;
-        private::copy(&self.disk, file, &found.trailer)
+        private::copy(&self.disk, &(&self.disk, file), &found.trailer)
             .map(|content| content.with_origin(path.clone()))
             .map_err(|error| match error {
                 Unreadable::Damaged(_) => untrusted(Distrust::Tampered { name: name.to_owned() }),
@@ -49,13 +49,8 @@ impl DirCache {
         let Some((file, stat, found)) = entry else {
             return Err(ErrorKind::Missing { path: self.entry_path(key) }.into());
         };
-        let content = Content::from_file(file, found.trailer.content_length);
         let temporary = Temporary::create(self)?;
-        let mut trailer = temporary.fill(key, &content, &found.trailer.description)?;
-        if trailer.content_digest != found.trailer.content_digest {
-            let what = "its content does not match the content's digest";
-            return Err(self.unreadable(key, Unreadable::Damaged(what)));
-        }
+        let mut trailer = self.refill(&temporary, file, &found)?;
         let own = TrustedKeys::from(with.public_key());
         if found.trailer.verify_signature(key, &own).is_ok() {
             return Ok(false);
@@ -64,6 +59,45 @@ impl DirCache {
         temporary.complete(key, &trailer, Mode::from_raw_mode(stat.st_mode) & self.modes().dir)?;
         self.put(key, &temporary)?;
         Ok(true)
+    }
+
+    /// Copies the entry of `key` from another directory with its description, after checking it; an
+    /// entry that is here already is replaced. It keeps its signature, unless this directory was
+    /// opened [to sign](crate::DirOptions::sign_with).
+    ///
+    /// # Errors
+    /// When there is no entry, it is damaged or not to be trusted, or the copy cannot be written.
+    pub fn copy_from(&self, from: &DirCache, key: &Key) -> Result<()> {
+        self.writable()?;
+        if let Some(refusal) = &from.refusal {
+            return Err(refusal.clone());
+        }
+        let group = from.open_group(key.group())?;
+        let entry = group.map(|group| from.open_entry(group.as_fd(), key)).transpose()?.flatten();
+        let Some((file, _, found)) = entry else {
+            return Err(ErrorKind::Missing { path: from.entry_path(key) }.into());
+        };
+        let temporary = Temporary::create(self)?;
+        let mut trailer = from.refill(&temporary, file, &found)?;
+        match &self.sign_with {
+            Some(with) => trailer.sign(key, with),
+            None => trailer.signature = found.trailer.signature,
+        }
+        temporary.complete(key, &trailer, self.modes().file)?;
+        self.put(key, &temporary)
+    }
+
+    /// Writes the content of an entry of this directory to a temporary file, if it is as it was
+    /// added. The trailer that it gets is not signed.
+    fn refill(&self, temporary: &Temporary<'_>, file: File, found: &Found) -> Result<Trailer> {
+        let content = Content::from_file(file, found.trailer.content_length)
+            .with_origin(self.entry_path(&found.key));
+        let trailer = temporary.fill(&found.key, &content, &found.trailer.description)?;
+        if trailer.content_digest != found.trailer.content_digest {
+            let what = "its content does not match the content's digest";
+            return Err(self.unreadable(&found.key, Unreadable::Damaged(what)));
+        }
+        Ok(trailer)
     }
 
     /// The keys of all entries, in order. What is not ours is passed over.

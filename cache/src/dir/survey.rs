@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::entry::{Found, Trailer, Unreadable};
 use super::{DirCache, is_absent, layout, read, times};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, to_hex};
 
 /// How closely [`DirCache::survey`] looks at each entry.
@@ -69,7 +69,7 @@ pub enum ItemState {
 
 impl DirCache {
     /// Calls `each` for all that is in the directory, in order of the keys, and what is foreign
-    /// behind the entries of its folder. Nothing is changed. What comes and goes meanwhile may or
+    /// behind the entries of its folder; last for the list of names, if it cannot be used. Nothing is changed. What comes and goes meanwhile may or
     /// may not be told of.
     ///
     /// # Errors
@@ -91,6 +91,17 @@ impl DirCache {
             }
         }
         foreign.into_iter().for_each(|path| each(bare(path, ItemState::Foreign)));
+        // A good list is no item: it is none of the entries.
+        if self.refusal.is_none()
+            && let Err(error) = self.names()
+        {
+            let state = match error.kind() {
+                ErrorKind::Names { .. } => ItemState::Damaged(error),
+                ErrorKind::Untrusted { .. } => ItemState::Untrusted(error),
+                _ => ItemState::Unreadable(error),
+            };
+            each(bare(self.names_path(), state));
+        }
         Ok(())
     }
 
@@ -110,7 +121,7 @@ impl DirCache {
             .list(self.root.as_fd(), usize::MAX)
             .map_err(|error| Error::io("list the directory", Some(&self.path), error))?;
         let is_ours = |name: &[u8]| {
-            let known = [layout::TEMPORARY, layout::LOCKS].into_iter();
+            let known = [layout::TEMPORARY, layout::LOCKS, layout::NAMES].into_iter();
             let mut known = known.chain(layout::TAGS.iter().map(|(name, _)| *name));
             name.starts_with(layout::MEMO.as_bytes()) || known.any(|known| known.as_bytes() == name)
         };
@@ -182,12 +193,13 @@ impl DirCache {
         if let Err(error) = self.trust.check(&stat, || path.clone()) {
             return item(ItemState::Untrusted(error));
         }
-        let checked = Found::read(&self.disk, &file, read::length(&stat), key).and_then(|found| {
-            if depth == Depth::Content {
-                found.trailer.verify(&self.disk, &file)?;
-            }
-            Ok(found.trailer)
-        });
+        let checked =
+            Found::read(&(&self.disk, &file), read::length(&stat), key).and_then(|found| {
+                if depth == Depth::Content {
+                    found.trailer.verify(&(&self.disk, &file))?;
+                }
+                Ok(found.trailer)
+            });
         item(match checked {
             Ok(Trailer { content_length, content_digest, description, .. }) => {
                 ItemState::Sound { key: *key, description, content_length, content_digest }

@@ -223,6 +223,17 @@ impl<'a> Temporary<'a> {
         disk.sync(self.file.as_fd()).map_err(failed)
     }
 
+    /// Writes all of a file that is no entry, and gives it its name in the directory, durably.
+    pub(super) fn replace(&self, name: &str, bytes: &[u8], mode: Mode) -> io::Result<()> {
+        let (disk, root) = (&self.cache.disk, self.cache.root.as_fd());
+        bytes.chunks(PIECE).try_for_each(|piece| disk.write(&self.file, piece))?;
+        disk.set_mode(self.file.as_fd(), mode)?;
+        disk.sync(self.file.as_fd())?;
+        disk.rename((self.folder.as_fd(), &self.name), (root, name))?;
+        self.is_published.set(true);
+        disk.sync(root)
+    }
+
     /// Gives the file the name of the entry, durably. May be called again after an error.
     fn publish(&self, group: BorrowedFd<'_>, key: &Key) -> io::Result<()> {
         let disk = &self.cache.disk;

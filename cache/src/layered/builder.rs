@@ -49,6 +49,8 @@ enum Source {
     PathIfPresent(PathBuf),
     Dir(Arc<DirCache>),
     Other(Arc<dyn Cache>),
+    /// Believed for the signatures of its entries.
+    Sealed(Arc<dyn Cache>),
 }
 
 /// The paths of layers, which are counted from `first` on.
@@ -63,7 +65,7 @@ impl Source {
         match self {
             Source::Path(path) | Source::PathIfPresent(path) => Some(path),
             Source::Dir(dir) => Some(dir.path()),
-            Source::Other(_) => None,
+            Source::Other(_) | Source::Sealed(_) => None,
         }
     }
 }
@@ -185,6 +187,55 @@ impl LayersBuilder {
         self
     }
 
+    /// Adds an implementation of one's own as a read-only layer, whoever may write to it: its entries
+    /// are used with the signature of a [trusted key](LayersBuilder::trusted_keys) only, whatever the
+    /// policy. What it returns is copied to where nobody else can write, checked there, and used from
+    /// there.
+    ///
+    /// What it keeps as the content of an entry is the content with its signed trailer: what
+    /// [`signed_read_write`](LayersBuilder::signed_read_write) adds, or the bytes of an entry file of
+    /// a signed directory. Its [names](Cache::resolve) are not used, as they have no signature.
+    ///
+    /// ```
+    /// use precompile_cache::{Cache, Content, Key, Layers, MemoryCache, SigningKey};
+    /// use std::sync::Arc;
+    ///
+    /// let key = Arc::new(SigningKey::generate("release-1").unwrap());
+    /// // It stands for a store of one's own.
+    /// let store = Arc::new(MemoryCache::new());
+    /// let maker = Layers::builder().signed_read_write(store.clone()).sign_with(key.clone()).build();
+    /// let entry = Key::new([1; 32], [2; 32]);
+    /// assert!(maker.publish(&entry, &Content::from_bytes(*b"content"), b"").is_none());
+    ///
+    /// let layers = Layers::builder().signed_read_only(store.clone());
+    /// let user = layers.clone().trusted_keys(key.public_key()).build();
+    /// assert_eq!(user.lookup(&entry).into_content().unwrap().to_vec().unwrap(), b"content");
+    /// assert!(!user.is_vouched());
+    /// // Who trusts no key finds nothing, and what was not signed is nothing either.
+    /// assert!(!layers.build().lookup(&entry).is_hit());
+    /// store.add(&entry, &Content::from_bytes(*b"other"), b"").unwrap();
+    /// assert!(!user.lookup(&entry).is_hit());
+    /// ```
+    pub fn signed_read_only(mut self, cache: Arc<dyn Cache>) -> Self {
+        self.read_only.push(Source::Sealed(cache));
+        self
+    }
+
+    /// As [`signed_read_only`](LayersBuilder::signed_read_only), below the read-write layer: probed
+    /// after it, and what is found there is copied up.
+    pub fn signed_below(mut self, cache: Arc<dyn Cache>) -> Self {
+        self.lower.push(Source::Sealed(cache));
+        self
+    }
+
+    /// As [`signed_read_only`](LayersBuilder::signed_read_only), as the read-write layer. What is
+    /// published is signed [with a key](LayersBuilder::sign_with), without which nothing is kept. It
+    /// is not locked across processes.
+    pub fn signed_read_write(mut self, cache: Arc<dyn Cache>) -> Self {
+        self.read_write = Some(Source::Sealed(cache));
+        self
+    }
+
     /// Waives the trust rule for all directories that these layers open by path. What is promised
     /// is written at [`TrustAnyone::i_vouch_for_every_writer`].
     pub fn dangerously_trust(mut self, promise: TrustAnyone) -> Self {
@@ -197,7 +248,8 @@ impl LayersBuilder {
     ///
     /// [`Policy::Signed`] is for those that are only read. The read-write directory goes on being
     /// under the trust rule, and its entries, which this user made, need no signature; a directory
-    /// where they do is attached by [`read_write_dir`](LayersBuilder::read_write_dir).
+    /// where they do is attached by [`read_write_dir`](LayersBuilder::read_write_dir). Its list of
+    /// [names](crate::Names) needs one all the same.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.options = self.options.policy(policy);
         self
@@ -222,7 +274,8 @@ impl LayersBuilder {
         }
     }
 
-    /// Signs what is published to a read-write directory that is opened by path.
+    /// Signs what is published to a read-write directory that is opened by path, or to a
+    /// [store](LayersBuilder::signed_read_write) that needs it.
     pub fn sign_with(mut self, key: impl Into<Arc<SigningKey>>) -> Self {
         self.options = self.options.sign_with(key);
         self
@@ -373,6 +426,7 @@ impl LayersBuilder {
                 return Some(Slot::Open(dir));
             }
             Source::Other(cache) => return Some(Slot::Open(cache)),
+            Source::Sealed(cache) => return Some(Slot::Open(Arc::new(self.options.seal(cache)))),
             Source::Path(path) => (path, false),
             Source::PathIfPresent(path) => (path, true),
         };
@@ -409,11 +463,15 @@ impl LayersBuilder {
             Source::Other(cache) => {
                 return (Some(Slot::Open(cache.clone())), Writer::Other(cache));
             }
+            Source::Sealed(cache) => {
+                let cache: Arc<dyn Cache> = Arc::new(self.options.seal(cache));
+                return (Some(Slot::Open(cache.clone())), Writer::Other(cache));
+            }
             Source::Path(path) | Source::PathIfPresent(path) => path,
         };
         // What this user has made is believed without a signature; elsewhere one is needed.
         let own = match self.is_signed() {
-            true => self.options.clone().policy(Policy::Auto),
+            true => self.options.clone().policy(Policy::Auto).signed_names(),
             false => self.options.clone(),
         };
         if self.mode != Mode::Auto {
@@ -478,7 +536,9 @@ impl fmt::Debug for Source {
         match self {
             Source::Path(path) | Source::PathIfPresent(path) => path.fmt(f),
             Source::Dir(dir) => dir.path().fmt(f),
-            Source::Other(_) => f.write_str("an implementation of the embedder"),
+            Source::Other(_) | Source::Sealed(_) => {
+                f.write_str("an implementation of the embedder")
+            }
         }
     }
 }

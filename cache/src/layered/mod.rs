@@ -5,6 +5,7 @@
 //! | here | [`Layers`]: lookup, publish, reject |
 //! | `builder` | which layers there are, and what did not open |
 //! | `environment` | the same from environment variables |
+//! | `name` | from a name to a group |
 //! | `flight` | single flight within the process and across processes |
 //! | `outcome` | the types of what happened |
 //! | `watch` | telling an observer |
@@ -13,6 +14,7 @@
 mod builder;
 mod environment;
 mod flight;
+mod name;
 mod outcome;
 mod upkeep;
 mod watch;
@@ -26,6 +28,7 @@ use std::time::Duration;
 
 pub use builder::{LayersBuilder, Problem};
 pub use flight::Flight;
+pub use name::NameLookup;
 pub use outcome::{
     LayerId, LayerInfo, Lookup, MissReason, Mode, Outcome, Probe, ProbeResult, Reject,
 };
@@ -412,6 +415,10 @@ impl Layers {
 
     fn count_miss(&self, key: &Key, reason: MissReason, start: Start) {
         self.watch.tell(|| Event::Miss { key, reason, took: start.took() });
+        self.count_reason(reason);
+    }
+
+    fn count_reason(&self, reason: MissReason) {
         match reason {
             MissReason::Absent => self.counters.misses_absent.one(),
             MissReason::Corrupt => self.counters.misses_corrupt.one(),

@@ -157,7 +157,7 @@ impl ProbeResult {
             ProbeResult::Hit | ProbeResult::Absent => MissReason::Absent,
             ProbeResult::Rejected => MissReason::Corrupt,
             ProbeResult::Failed(error) => match error.kind() {
-                ErrorKind::Corrupt { .. } => MissReason::Corrupt,
+                ErrorKind::Corrupt { .. } | ErrorKind::Names { .. } => MissReason::Corrupt,
                 ErrorKind::Untrusted { .. } => MissReason::Untrusted,
                 ErrorKind::Missing { .. } | ErrorKind::NoHome => MissReason::Absent,
                 _ => MissReason::Io,

@@ -10,7 +10,7 @@ use super::header::{Corrupt, Section};
 use super::read::View;
 use super::records::{Export, Import, Le32, Piece};
 use crate::abi::vmctx::Counts;
-use crate::wasm::types::ExternKind;
+use crate::wasm::types::{ExternKind, FuncTypeId, ValType};
 
 type Result<T, E = Corrupt> = std::result::Result<T, E>;
 
@@ -26,13 +26,15 @@ pub(crate) fn tables(view: &View<'_>, counts: &Counts, start: Option<u32>) -> Re
     let check = Check { view, counts, names: names(view)? };
     check.lengths()?;
     for table in 0..counts.imported_tables + counts.defined_tables {
-        view.table(table)?;
+        let (decl, _) = view.table(table)?;
+        check.refers(ValType::Ref(decl.element))?;
     }
     for memory in 0..counts.imported_memories + counts.defined_memories {
         view.memory(memory)?;
     }
     for global in 0..counts.imported_globals + counts.defined_globals {
-        view.global(global)?;
+        let (decl, _) = view.global(global)?;
+        check.refers(decl.content)?;
     }
     for tag in 0..counts.imported_tags + counts.defined_tags {
         check.tag(tag)?;
@@ -66,6 +68,15 @@ impl Check<'_> {
             return Err(Corrupt("FuncRefs"));
         }
         Ok(())
+    }
+
+    /// If the type refers to one of the module's, that is there.
+    fn refers(&self, ty: ValType) -> Result<()> {
+        let known = |ty: FuncTypeId| match ty.0 < self.view.signature_count() {
+            true => Ok(ty),
+            false => Err(Corrupt("a type's index")),
+        };
+        ty.renumbered(known).map(drop)
     }
 
     /// The tag has a type, which has no results.

@@ -124,8 +124,9 @@ pub(crate) struct Place {
 ///  16  SHA-256 of the page with          104 start function, or NONE
 ///      these 32 bytes as zero            108 length of the fingerprint
 ///                                        112 SHA-256 of the module's bytes
-///                                        144 number of sections, 0
-///                                        152 section directory: offset and length, u64 each
+///                                        144 SHA-256 of the content, see `content.rs`
+///                                        176 number of sections, 0
+///                                        184 section directory: offset and length, u64 each
 /// ```
 #[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -140,6 +141,7 @@ pub(crate) struct Header {
     pub(crate) start: U32,
     pub(crate) fingerprint_len: U32,
     pub(crate) module: [u8; 32],
+    pub(crate) content: [u8; 32],
     pub(crate) section_count: U32,
     pub(crate) zero: U32,
     pub(crate) sections: [Place; Section::COUNT],

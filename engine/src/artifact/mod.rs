@@ -33,7 +33,8 @@
 //! but the header, and what instantiation and listings go through (`check.rs`); any other index
 //! out of a table is checked where it is used, and what does not hold is
 //! [`Corrupt`](header::Corrupt), never a panic or a read outside of the file. Flipped bits
-//! inside of code are found by the digest over the content (`Policy::Full` of the cache) alone.
+//! inside of code are found by a digest over all of it alone: that of a cache's entry, or the
+//! artifact's own ([`content`]), which files outside of a cache are held against.
 //!
 //! Most tables are arrays of records that an index leads to. Two are for return addresses and
 //! found by a search: what traps and what was called ([`sites`]), and where frames hold references
@@ -49,6 +50,7 @@
 #[cfg(feature = "runtime")]
 pub(crate) mod check;
 pub(crate) mod const_expr;
+pub(crate) mod content;
 #[cfg(feature = "compile")]
 mod elf;
 pub(crate) mod handlers;
@@ -65,7 +67,7 @@ pub(crate) mod val_type;
 pub(crate) mod write;
 
 /// Version of everything in this folder.
-pub(crate) const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 3;
 
 /// Index that stands for "none" in tables.
 pub(crate) const NONE: u32 = u32::MAX;

@@ -1,6 +1,7 @@
 //! Writing artifacts, as a stream: what is large (code, data, images) is never in memory as a
 //! whole, and the first page, which has the places of everything, is written last.
 
+use super::content::Hashing;
 use super::elf::{self, Map, Range};
 use super::handlers::{self, TryCall};
 use super::header::{self, FINGERPRINT_AT, HEADER_AT, Header, MAGIC, PAGE, Place, Section};
@@ -66,7 +67,8 @@ pub(crate) fn write(
     text: impl FnOnce(TextOut<'_>) -> Result<()>,
 ) -> Result<u64> {
     let mut out = Out {
-        file: BufWriter::with_capacity(CHUNK as usize, out),
+        file: BufWriter::with_capacity(CHUNK as usize, Hashing::new(out)),
+        memories: Vec::new(),
         at: 0,
         sections: [Place::default(); Section::COUNT],
     };
@@ -122,7 +124,9 @@ pub(crate) fn write(
     };
     out.put(&map.section_headers())?;
     let file_len = out.at;
-    let page = first_page(contents, &map, &out.sections, file_len)?;
+    out.file.flush().map_err(io)?;
+    let content = out.file.get_ref().digest(&out.memories);
+    let page = first_page(contents, &map, &out.sections, file_len, content)?;
     out.finish(&page)?;
     Ok(file_len)
 }
@@ -132,6 +136,7 @@ fn first_page(
     map: &Map,
     sections: &[Place; Section::COUNT],
     file_len: u64,
+    content: [u8; 32],
 ) -> Result<Vec<u8>> {
     let fingerprint = contents.fingerprint.to_bytes();
     let header = Header {
@@ -145,6 +150,7 @@ fn first_page(
         start: contents.info.start.map_or(NONE, |func| func.as_u32()).into(),
         fingerprint_len: (fingerprint.len() as u32).into(),
         module: contents.digest.0,
+        content,
         section_count: (Section::COUNT as u32).into(),
         zero: 0.into(),
         sections: *sections,
@@ -166,7 +172,9 @@ fn first_page(
 
 /// The file, its position, and the sections so far.
 struct Out<'a, W: Write + Seek> {
-    file: BufWriter<&'a mut W>,
+    file: BufWriter<Hashing<'a, W>>,
+    /// What the section `Memories` has at last.
+    memories: Vec<u8>,
     at: u64,
     sections: [Place; Section::COUNT],
 }
@@ -313,10 +321,11 @@ impl<'a> Tables<'a> {
         let tables = self.tables(&mut pools)?;
         out.section_aligned(Section::Tables, |out| out.put(tables.as_bytes()))?;
         // Behind the tables, whose lengths are known only then, come the images: the records are
-        // made with places from 0 on and moved below.
+        // made with places from 0 on, moved below, and written then.
         let (mut memories, images) = self.memories();
         let memories_at = out.at.next_multiple_of(16);
-        out.section_aligned(Section::Memories, |out| out.put(memories.as_bytes()))?;
+        let room = vec![0; memories.as_bytes().len()];
+        out.section_aligned(Section::Memories, |out| out.put(&room))?;
         let globals = self.globals(&mut pools)?;
         out.section_aligned(Section::Globals, |out| out.put(globals.as_bytes()))?;
         words(out, Section::Tags, info.tags.iter().map(|sig| sig.as_u32()))?;
@@ -339,6 +348,7 @@ impl<'a> Tables<'a> {
             memory.image_offset = (base + memory.image_offset.get()).into();
         }
         out.again(memories_at, memories.as_bytes())?;
+        out.memories = memories.as_bytes().to_vec();
         Ok(images.into_iter().map(|(place, image)| (base + place, image)).collect())
     }
 

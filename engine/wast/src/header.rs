@@ -3,6 +3,10 @@
 //! Wasmtime's scripts have such lines. A key is a proposal's name, with `_` or `-`, or one of a few
 //! other settings. A key that nobody here knows may be a proposal's, so that a script which sets it
 //! to `true` needs it: see [`Header::lacking`].
+//!
+//! Those of wasm-tools have the command that runs them, `;; RUN: wast % -f wasm1,simd`, of which
+//! `-f` and `--features` count: names of proposals, with `-` before one that is off, or of a
+//! version of the specification, which is all there is then.
 
 use precompile::Features;
 
@@ -17,6 +21,9 @@ const NEEDS: &[(Features, Features)] = &[
 /// Keys that change nothing here: what a script does with memory and with sections that are
 /// ignored, and how its own engine tests it.
 const INDIFFERENT: &[&str] = &["hogs-memory", "branch-hinting", "spec-test", "gc-types"];
+
+/// What wasm-tools can switch off, and nobody can here.
+const ALWAYS: &[&str] = &["floats", "gc-types"];
 
 /// The settings that a script asks for.
 ///
@@ -47,16 +54,64 @@ impl Header {
         };
         let lines = source.lines().map(str::trim);
         let lines = lines.take_while(|line| line.is_empty() || line.starts_with(";;"));
-        for setting in lines.filter_map(|line| line.strip_prefix(";;!")) {
-            let Some((key, value)) = setting.split_once('=') else { continue };
-            let on = match value.trim() {
-                "true" | "yes" => true,
-                "false" | "no" => false,
-                _ => continue,
+        let mut command = None;
+        for line in lines {
+            if let Some(setting) = line.strip_prefix(";;!") {
+                header.setting(setting);
+                continue;
+            }
+            let line = line.trim_start_matches(';').trim();
+            let starts = line.strip_prefix("RUN").and_then(|rest| rest.split_once(": "));
+            let starts = starts.filter(|(name, _)| name.is_empty() || name.starts_with('['));
+            // A command goes on in the next line after this sign.
+            let Some(part) = starts.map(|(_, part)| part).or(command.map(|()| line)) else {
+                continue;
             };
-            header.set(&key.trim().replace('_', "-"), on);
+            command = part.ends_with('\\').then_some(());
+            header.command(part);
         }
         header
+    }
+
+    fn setting(&mut self, setting: &str) {
+        let Some((key, value)) = setting.split_once('=') else { return };
+        let on = match value.trim() {
+            "true" | "yes" => true,
+            "false" | "no" => false,
+            _ => return,
+        };
+        self.set(&key.trim().replace('_', "-"), on);
+    }
+
+    /// Reads a line of a command. The option and its value are in one line.
+    fn command(&mut self, line: &str) {
+        let mut words = line.split_whitespace();
+        while let Some(word) = words.next() {
+            let (option, value) = word.split_once('=').unwrap_or((word, ""));
+            if !matches!(option, "-f" | "--features") {
+                continue;
+            }
+            let value = if value.is_empty() { words.next().unwrap_or_default() } else { value };
+            for name in value.split(',') {
+                match (name, name.strip_prefix('-')) {
+                    ("mvp" | "wasm1", _) => self.only(Features::WASM1),
+                    ("wasm2", _) => self.only(Features::WASM2),
+                    ("wasm3", _) => self.only(Features::WASM3),
+                    (_, Some(name)) if ALWAYS.contains(&name) => {
+                        self.unknown.push(format!("-{name}"))
+                    }
+                    (_, Some(name)) => self.set(name, false),
+                    (_, None) => self.set(name, true),
+                }
+            }
+        }
+    }
+
+    /// Proposals that are not in `features` are off from here on.
+    fn only(&mut self, features: Features) {
+        let features = features.intersection(Features::SUPPORTED);
+        self.on = features;
+        self.off = Features::SUPPORTED.difference(features);
     }
 
     fn set(&mut self, key: &str, on: bool) {
@@ -136,6 +191,26 @@ mod tests {
         let header = Header::parse(";;! nan_canonicalization = true");
         assert_eq!(header.nan_canonicalization(), Some(true));
         assert_eq!(header.features(Features::WASM2), Features::WASM2);
+    }
+
+    #[test]
+    fn commands_are_read() {
+        let of = |text: &str| Header::parse(text).features(Features::SUPPORTED);
+        let all = Features::SUPPORTED;
+        assert_eq!(of(";; RUN: wast % -f=-bulk-memory"), all.difference(Features::BULK_MEMORY));
+        let text = ";; RUN: wast \\\n;;   --assert default \\\n;;   -f wasm1,simd %\n;; -f threads";
+        assert_eq!(of(text), Features::WASM1.union(Features::SIMD));
+        let text = ";; RUN[a-b]: wast --features -simd,-exceptions %\n;;! threads = false";
+        let off = Features::SIMD.union(Features::RELAXED_SIMD).union(Features::EXCEPTIONS);
+        assert_eq!(of(text), all.difference(off).difference(Features::THREADS));
+        let text = ";; -f wasm1\n;; RUNS: wast -f wasm1\n(module)\n;; RUN: wast -f wasm1";
+        assert_eq!(of(text), all);
+        let lacking = |text: &str| Header::parse(text).lacking();
+        assert_eq!(
+            lacking(";; RUN: wast -f stack-switching,-floats"),
+            ["stack-switching", "-floats"]
+        );
+        assert_eq!(lacking(";; RUN: wast % -f=-stack-switching"), [""; 0]);
     }
 
     #[test]

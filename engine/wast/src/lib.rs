@@ -20,13 +20,16 @@
 //! | [`script`] | where directives start and end |
 //! | [`Header`] | the settings that a script asks for in its first lines |
 //! | `session` | the store and the instances of a script, and what each directive does |
+//! | `refusal` | whether a module is refused as it has to be |
 //! | `expect` | whether a trap or a failure to link is the one that was meant |
 //! | `values` | arguments, and patterns of results |
 //! | `spectest` | the host's modules |
 //!
 //! Texts of `assert_invalid` and `assert_malformed` are not compared: a module is refused for one
 //! reason out of several that it may have. Suspensions and components are not supported
-//! yet: directives with them fail and say so.
+//! yet: directives with them fail and say so. Of directives that there are no longer,
+//! `assert_return_canonical_nan` and `assert_return_arithmetic_nan` are known, and their variants
+//! for vectors.
 //!
 //! A `thread` is one of the host's, with a store of its own, in which it has the shared memories
 //! that the module exports which it shares. What failed there is a failure of the directive that
@@ -36,6 +39,7 @@
 
 mod expect;
 mod header;
+mod refusal;
 pub mod script;
 mod session;
 mod spectest;
@@ -88,6 +92,10 @@ pub struct Options {
     /// somebody moves on. The directive in which they are over fails, and those after it are not
     /// run, which fails as well.
     pub epochs: Option<u64>,
+    /// Whether an assertion that a module is refused is held against an engine without proposals
+    /// as well, where its text is one for what a proposal allows since, such as `multiple
+    /// memories`. Scripts of all versions of the specification then run with all proposals.
+    pub earlier_versions: bool,
 }
 
 /// Runs all directives of `source` as [`run`] does, and tells `done` of each, in their order, as
@@ -99,9 +107,9 @@ pub fn run_with(
     done: &mut dyn FnMut(Option<&Failure>),
 ) -> Outcome {
     let forms = script::forms(source);
-    let lacking = Header::parse(source).unsupported();
+    let lacks = !Header::parse(source).lacking().is_empty();
     // With nothing to run in, nothing passes.
-    let mut session = Session::new(engine, lacking, options.epochs)
+    let mut session = Session::new(engine, lacks, options)
         .map_err(|error| format!("no module `spectest`: {error:#}"));
     let mut outcome = Outcome { directives: forms.len(), failures: Vec::new() };
     for form in &forms {
@@ -138,10 +146,15 @@ fn run_one(
 }
 
 fn parse_and_run(session: &mut Session, form: &Form<'_>, first: usize) -> Result<(), String> {
+    let keyword = form.keyword();
+    let nan = values::nan_of_directive(keyword);
     // Alone, these would be taken for the fields of a module.
-    let needs_company = matches!(form.keyword(), "thread" | "wait");
-    let company = if needs_company { format!("(module) {}", form.text) } else { String::new() };
-    let text = if needs_company { &company } else { form.text };
+    let needs_company = matches!(keyword, "thread" | "wait");
+    let text = match (needs_company, nan) {
+        (true, _) => &*format!("(module) {}", form.text),
+        (false, Some(_)) => &*form.text.replacen(keyword, "assert_return", 1),
+        (false, None) => form.text,
+    };
     let refused = |error: wast::Error| {
         let line = first + error.span().linecol_in(text).0;
         format!("cannot parse the directive: line {line}: {}", error.message())
@@ -151,9 +164,13 @@ fn parse_and_run(session: &mut Session, form: &Form<'_>, first: usize) -> Result
     if form.keyword() == "component" {
         return Err(session::COMPONENT.into());
     }
-    match &mut script.directives[usize::from(needs_company)..] {
-        [directive] => session.run(directive, form.text, first),
-        other => Err(format!("one directive was expected here, not {}", other.len())),
+    match (&mut script.directives[usize::from(needs_company)..], nan) {
+        ([WastDirective::AssertReturn { exec, results, .. }], Some(nan)) if results.is_empty() => {
+            session.expect_nan(exec, nan)
+        }
+        ([directive], None) => session.run(directive, form.text, first),
+        (_, Some(_)) => Err("it has no results to compare with".into()),
+        (other, None) => Err(format!("one directive was expected here, not {}", other.len())),
     }
 }
 

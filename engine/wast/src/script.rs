@@ -32,7 +32,7 @@ impl Form<'_> {
     }
 
     /// The line of `source` in which it starts; the first one is 1.
-    pub(crate) fn line(&self, source: &str) -> usize {
+    pub fn line(&self, source: &str) -> usize {
         let before = &source.as_bytes()[..self.offset];
         before.iter().filter(|byte| **byte == b'\n').count() + 1
     }

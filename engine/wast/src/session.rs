@@ -1,10 +1,10 @@
 //! A running script: its store, the instances that it named, and the directives.
 
 use crate::expect::{self, Stopped};
-use crate::{keyword, run_one, script, spectest, values};
+use crate::{Options, keyword, refusal, run_one, script, spectest, values};
 use precompile::{
-    AsContextMut, Engine, Error, ErrorKind, Extern, Features, Instance, Linker, Module, Result,
-    RootScope, SharedMemory, Store, Trap, Val,
+    AsContextMut, Engine, Error, Extern, Instance, Linker, Module, Result, RootScope, SharedMemory,
+    Store, Trap, Val,
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -30,10 +30,11 @@ pub(crate) struct Session {
     shared: HashMap<String, SharedMemories>,
     /// Threads that nobody has waited for yet, by name.
     threads: HashMap<String, Thread>,
-    /// What the script is about, and the engine does not have.
-    lacking: Features,
-    /// The epochs that it may take.
-    epochs: Option<u64>,
+    /// Whether the script is about what the engine does not have.
+    lacks: bool,
+    options: Options,
+    /// An engine without any proposal, once it was needed.
+    without_proposals: Option<Engine>,
     /// Whether they are over, for the script or for one of its threads: all share it.
     is_interrupted: Arc<AtomicBool>,
 }
@@ -53,13 +54,13 @@ struct Thread {
 const STACK: usize = 8 << 20;
 
 impl Session {
-    /// With nothing but the host's modules in it, for a script about features some of which,
-    /// `lacking`, the engine does not have.
-    pub(crate) fn new(engine: &Engine, lacking: Features, epochs: Option<u64>) -> Result<Self> {
+    /// With nothing but the host's modules in it, for a script that is about what the engine does
+    /// not have if it `lacks` something.
+    pub(crate) fn new(engine: &Engine, lacks: bool, options: &Options) -> Result<Self> {
         let mut store = Store::new(engine, ());
         // Where it is looked at, there is enough.
         let _ = store.set_fuel(u64::MAX);
-        store.set_epoch_deadline(epochs.unwrap_or(u64::MAX));
+        store.set_epoch_deadline(options.epochs.unwrap_or(u64::MAX));
         let mut linker = Linker::new(engine);
         // A name that is registered again means the later instance.
         linker.allow_shadowing(true);
@@ -75,8 +76,9 @@ impl Session {
             definitions: HashMap::new(),
             shared: HashMap::new(),
             threads: HashMap::new(),
-            lacking,
-            epochs,
+            lacks,
+            options: options.clone(),
+            without_proposals: None,
             is_interrupted: Arc::default(),
         })
     }
@@ -153,10 +155,12 @@ impl Session {
             }
             // Text and binaries are refused by different parts, none of which says which of the
             // two it found.
-            WastDirective::AssertMalformed { module, .. }
-            | WastDirective::AssertMalformedCustom { module, .. }
-            | WastDirective::AssertInvalid { module, .. }
-            | WastDirective::AssertInvalidCustom { module, .. } => self.expect_refused(module),
+            WastDirective::AssertMalformed { module, message, .. }
+            | WastDirective::AssertMalformedCustom { module, message, .. }
+            | WastDirective::AssertInvalid { module, message, .. }
+            | WastDirective::AssertInvalidCustom { module, message, .. } => {
+                self.expect_refused(module, message)
+            }
             WastDirective::AssertException { exec, .. } => expect::exception(self.execute(exec)),
             WastDirective::AssertSuspension { .. } => {
                 Err(format!("`{}` is not supported yet", keyword(directive)))
@@ -169,13 +173,23 @@ impl Session {
         }
     }
 
+    /// That the only result is that NaN.
+    pub(crate) fn expect_nan(
+        &mut self,
+        exec: &mut WastExecute<'_>,
+        nan: values::Nan,
+    ) -> Result<(), String> {
+        let found = self.execute(exec)?;
+        values::compare_nan(&found, nan, &self.store)
+    }
+
     /// Starts a thread that runs the directives in `text`, in a store of its own.
     fn start(&mut self, thread: &WastThread<'_>, text: &str, line: usize) -> Result<(), String> {
         let name = thread.name.name().to_string();
         if self.threads.contains_key(&name) {
             return Err(format!("nobody has waited for the thread `{name}` before this one"));
         }
-        let child = Session::new(&self.engine, self.lacking, self.epochs);
+        let child = Session::new(&self.engine, self.lacks, &self.options);
         let mut child = child.map_err(|error| format!("no module `spectest`: {error:#}"))?;
         child.is_interrupted = Arc::clone(&self.is_interrupted);
         if let Some(module) = thread.shared_module {
@@ -339,23 +353,26 @@ impl Session {
         Ok(results)
     }
 
-    fn expect_refused(&self, quote: &mut QuoteWat<'_>) -> Result<(), String> {
+    /// That a module is refused, for which `expected` is the text.
+    fn expect_refused(&mut self, quote: &mut QuoteWat<'_>, expected: &str) -> Result<(), String> {
         if is_component(quote) {
             return Err(COMPONENT.into());
         }
         let Ok(bytes) = quote.encode() else {
             return Ok(());
         };
-        match Module::from_binary(&self.engine, &bytes) {
-            Ok(_) => Err("the module was accepted".into()),
-            Err(error) if error.kind() == ErrorKind::Unsupported && !self.lacking.is_empty() => {
-                Err(format!("refused, but for lack of support only: {error:#}"))
+        let found = refusal::expect(&self.engine, &bytes, self.lacks);
+        if found.is_err() && self.options.earlier_versions {
+            let engine = match self.without_proposals.take() {
+                Some(engine) => engine,
+                None => refusal::without_proposals().map_err(|error| format!("{error:#}"))?,
+            };
+            let engine = self.without_proposals.insert(engine);
+            if refusal::is_of_earlier_version(engine, &bytes, expected) {
+                return Ok(());
             }
-            Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Unsupported) => {
-                Ok(())
-            }
-            Err(error) => Err(format!("refused, but as {:?}: {error:#}", error.kind())),
         }
+        found
     }
 }
 

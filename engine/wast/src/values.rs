@@ -67,6 +67,65 @@ pub(crate) fn compare(
     Ok(())
 }
 
+/// What the name of a directive says of its result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Nan {
+    canonical: bool,
+    lanes: Lanes,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Lanes {
+    One,
+    F32x4,
+    F64x2,
+}
+
+/// The result that a directive such as `assert_return_canonical_nan` has in its name, as they had
+/// before there were patterns.
+pub(crate) fn nan_of_directive(keyword: &str) -> Option<Nan> {
+    let rest = keyword.strip_prefix("assert_return_")?;
+    let (canonical, lanes) = match rest.strip_prefix("canonical_nan") {
+        Some(lanes) => (true, lanes),
+        None => (false, rest.strip_prefix("arithmetic_nan")?),
+    };
+    let lanes = match lanes {
+        "" => Lanes::One,
+        "_f32x4" => Lanes::F32x4,
+        "_f64x2" => Lanes::F64x2,
+        _ => return None,
+    };
+    Some(Nan { canonical, lanes })
+}
+
+/// Compares the only result with `nan`.
+///
+/// # Errors
+/// What differs.
+pub(crate) fn compare_nan(found: &[Val], nan: Nan, store: &Store<()>) -> Result<(), String> {
+    let (f32, f64) = (pattern(nan.canonical), pattern(nan.canonical));
+    let is_nan = match (found, nan.lanes) {
+        ([Val::F32(bits)], Lanes::One) => f32_matches(*bits, &f32),
+        ([Val::F64(bits)], Lanes::One) => f64_matches(*bits, &f64),
+        ([Val::V128(bits)], Lanes::F32x4) => {
+            v128_matches(bits.as_u128(), &V128Pattern::F32x4([f32; 4]))
+        }
+        ([Val::V128(bits)], Lanes::F64x2) => {
+            v128_matches(bits.as_u128(), &V128Pattern::F64x2([f64; 2]))
+        }
+        _ => false,
+    };
+    if is_nan {
+        return Ok(());
+    }
+    let found: Vec<_> = found.iter().map(|val| describe(val, store)).collect();
+    Err(format!("the result is {}", found.join(", ")))
+}
+
+fn pattern<T>(canonical: bool) -> NanPattern<T> {
+    if canonical { NanPattern::CanonicalNan } else { NanPattern::ArithmeticNan }
+}
+
 fn matches(found: &Val, expected: &WastRetCore<'_>, store: &Store<()>) -> bool {
     match (found, expected) {
         (found, WastRetCore::Either(cases)) => cases.iter().any(|c| matches(found, c, store)),
@@ -171,6 +230,20 @@ mod tests {
         assert!(!f64_matches(f64::NAN.to_bits() | 1, &NanPattern::CanonicalNan));
         assert!(f64_matches(f64::NAN.to_bits() | 1, &NanPattern::ArithmeticNan));
         assert!(!f64_matches(f64::INFINITY.to_bits(), &NanPattern::ArithmeticNan));
+    }
+
+    #[test]
+    fn directives_for_nans() {
+        for (keyword, canonical, lanes) in [
+            ("assert_return_canonical_nan", true, Lanes::One),
+            ("assert_return_arithmetic_nan_f64x2", false, Lanes::F64x2),
+            ("assert_return_canonical_nan_f32x4", true, Lanes::F32x4),
+        ] {
+            assert_eq!(nan_of_directive(keyword), Some(Nan { canonical, lanes }));
+        }
+        for keyword in ["assert_return", "assert_return_nan", "assert_return_canonical_nans"] {
+            assert_eq!(nan_of_directive(keyword), None, "{keyword}");
+        }
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub(crate) struct Prune {
     /// Keep the entries of a list that warming has written; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) keep_manifest: Vec<PathBuf>,
+    /// Take manifests with a signature by a key in FILE only; may be repeated
+    #[arg(long, value_name = "FILE", requires = "keep_manifest")]
+    pub(crate) trusted_key: Vec<PathBuf>,
     /// Remove what other, not newer, versions of precompile have compiled
     #[arg(long)]
     pub(crate) old_versions: bool,

@@ -7,9 +7,10 @@ use crate::input::Input;
 use crate::manifest::Manifest;
 use crate::report::{self, Printer};
 use crate::rows::{Document, Row};
+use crate::units::Digest;
 use crate::{input, plan};
-use precompile::cache::{Key, Layers, Lookup, MissReason, Mode, Outcome, from_hex};
-use precompile::{Config, Difference, Engine, Miss, Settings};
+use precompile::cache::{Key, Layers, Lookup, MissReason, Mode, Outcome, from_hex, to_hex};
+use precompile::{Config, Difference, Engine, Miss, Report, Settings};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -39,10 +40,14 @@ pub(crate) fn check(args: &Check) -> u8 {
             printer.warning(problem);
         }
     }
-    let inputs = input::expand(&args.inputs);
     let path = args.cache_dir.as_deref();
-    let act = |_: &Input, job: &Job, bytes: &[u8]| job.engine.check(bytes);
-    let document = modules::each("check", path, &inputs, &jobs, &mut printer, act);
+    let document = if args.name.is_empty() && args.digest.is_empty() {
+        let inputs = input::expand(&args.inputs);
+        let act = |_: &Input, job: &Job, bytes: &[u8]| job.engine.check(bytes);
+        modules::each("check", path, &inputs, &jobs, &mut printer, act)
+    } else {
+        absent(args, &jobs, &printer)
+    };
     document.finish(&printer);
     match args.format {
         Format::Json => written(report::json(&document), document.code()),
@@ -50,9 +55,42 @@ pub(crate) fn check(args: &Check) -> u8 {
     }
 }
 
+/// Looks for modules whose bytes are not here.
+fn absent(args: &Check, jobs: &[Job], printer: &Printer) -> Document {
+    let digests = args.digest.iter().map(|Digest(digest)| (to_hex(digest), Some(*digest)));
+    let names = args.name.iter().map(|name| (name.clone(), None));
+    let all: Vec<_> = names.chain(digests).collect();
+    let mut document = Document::new("check", args.cache_dir.as_deref(), all.len());
+    for (shown, digest) in &all {
+        for job in jobs {
+            let done = match digest.map_or_else(|| job.engine.resolve(shown), Ok) {
+                Ok(digest) => Ok(job.engine.check_digest(digest)),
+                Err(error) => match error.downcast_ref::<Miss>().cloned() {
+                    Some(miss) => {
+                        let outcome = precompile::Outcome::Missed { miss };
+                        Ok(Report { outcome, ..Report::default() })
+                    }
+                    None => Err(error),
+                },
+            };
+            document.note(Row::new(shown, job, &done));
+            modules::tell("check", printer, &Input::file(shown), job, &done);
+        }
+    }
+    document.stop();
+    document
+}
+
 /// Holds the cache against a manifest, and the modules that are named as well.
 fn against(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
-    let manifest = match Manifest::read(path) {
+    let trusted = match plan::trusted_keys(&args.trust) {
+        Ok(trusted) => trusted,
+        Err(usage) => {
+            report::error(None, usage);
+            return USAGE;
+        }
+    };
+    let manifest = match Manifest::read(path, trusted.as_ref()) {
         Ok(manifest) => manifest,
         Err(problem) => {
             report::error(None, problem);

@@ -7,7 +7,7 @@ use crate::report::{self, Printer, SCHEMA_VERSION, clean};
 use crate::rows::MissRow;
 use crate::{input, plan};
 use precompile::cache::{Mode, to_hex};
-use precompile::{Difference, Engine, Explanation, Neighbour, Outcome};
+use precompile::{Difference, Engine, ErrorKind, Explanation, Neighbour, Outcome};
 use serde_json::{Map, Value, json};
 
 pub(crate) fn explain(args: &Explain) -> u8 {
@@ -22,18 +22,32 @@ pub(crate) fn explain(args: &Explain) -> u8 {
         }
     };
     let mut all = Vec::new();
-    let bytes = match input::read(&args.input) {
-        Ok(bytes) => bytes,
-        Err(problem) => {
-            printer.error(&args.input, problem);
-            return FAILED;
-        }
+    let (path, bytes) = match (&args.input, &args.name, &args.digest) {
+        (Some(input), ..) => match input::read(input) {
+            Ok(bytes) => (input.display().to_string(), bytes),
+            Err(problem) => {
+                printer.error(input, problem);
+                return FAILED;
+            }
+        },
+        (_, Some(name), _) => (name.clone(), Vec::new()),
+        (.., digest) => (digest.map(|digest| to_hex(&digest.0)).unwrap_or_default(), Vec::new()),
     };
     for engine in &engines {
-        match engine.explain(&bytes) {
+        let explanation = match (&args.name, &args.digest) {
+            (Some(name), _) => engine.resolve(name).map(|digest| engine.explain_digest(digest)),
+            (_, Some(digest)) => Ok(engine.explain_digest(digest.0)),
+            _ => engine.explain(&bytes),
+        };
+        match explanation {
             Ok(explanation) => all.push((engine, explanation)),
+            // There is nothing more to say: it is not known which module is meant.
+            Err(error) if error.kind() == ErrorKind::Miss => {
+                printer.failure("Missing", format!("{path}: {error:#}"));
+                return MISS;
+            }
             Err(error) => {
-                printer.failure("Invalid", format!("{} {error:#}", args.input.display()));
+                printer.failure("Invalid", format!("{path} {error:#}"));
                 return FAILED;
             }
         }
@@ -42,7 +56,6 @@ pub(crate) fn explain(args: &Explain) -> u8 {
         matches!(explanation.report.outcome, Outcome::Hit { .. })
     };
     let code = if all.iter().all(is_hit) { FINE } else { MISS };
-    let path = args.input.display().to_string();
     let result = match args.format {
         Format::Json => report::json(&json!({
             "schema_version": SCHEMA_VERSION,

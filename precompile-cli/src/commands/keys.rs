@@ -1,7 +1,8 @@
-//! Keys, and signing what is in a cache directory.
+//! Keys, and signing what is in a cache directory, and lists.
 
 use super::{CACHE, FAILED, FINE, USAGE, written};
 use crate::args::{Format, Keygen, Sign};
+use crate::manifest::Manifest;
 use crate::plan;
 use crate::report::{self, Printer, SCHEMA_VERSION};
 use precompile::cache::{DirCache, SigningKey};
@@ -71,6 +72,16 @@ pub(crate) fn sign(args: &Sign) -> u8 {
         }
     };
     let (mut signed, mut before, mut failed, mut unopened) = (0, 0, 0, 0);
+    let mut lists = 0;
+    for path in &args.manifest {
+        match Manifest::sign(path, &key) {
+            Ok(()) => lists += 1,
+            Err(problem) => {
+                failed += 1;
+                report::error(None, problem);
+            }
+        }
+    }
     for path in &args.dirs {
         // As an image, of which nothing but entries is left behind; which is not made here.
         let opened = match path.is_dir() {
@@ -89,6 +100,14 @@ pub(crate) fn sign(args: &Sign) -> u8 {
                 continue;
             }
         };
+        match dir.sign_names(&key) {
+            Ok(Some(true)) => lists += 1,
+            Ok(Some(false)) | Ok(None) => {}
+            Err(error) => {
+                failed += 1;
+                report::error(None, error);
+            }
+        }
         for entry in keys {
             match dir.sign(&entry, &key) {
                 Ok(true) => signed += 1,
@@ -109,7 +128,10 @@ pub(crate) fn sign(args: &Sign) -> u8 {
     };
     printer.status(
         "Finished",
-        format_args!("{signed} signed by {}, {before} were before, {failed} failed", key.name()),
+        format_args!(
+            "{signed} signed by {}, {before} were before, {failed} failed; lists signed: {lists}",
+            key.name()
+        ),
     );
     if args.format == Format::Json {
         let document = json!({
@@ -118,6 +140,7 @@ pub(crate) fn sign(args: &Sign) -> u8 {
             "signed": signed,
             "signed_before": before,
             "failed": failed,
+            "lists_signed": lists,
         });
         return written(report::json(&document), code);
     }

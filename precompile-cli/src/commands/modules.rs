@@ -72,7 +72,14 @@ fn is_verdict(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Invalid | ErrorKind::Unsupported | ErrorKind::Limit)
 }
 
-fn tell(command: &str, printer: &Printer, input: &Input, job: &Job, done: &Result<Report>) {
+/// Tells what became of one of them.
+pub(crate) fn tell(
+    command: &str,
+    printer: &Printer,
+    input: &Input,
+    job: &Job,
+    done: &Result<Report>,
+) {
     let path = input.path.display();
     let made_for = match job.variant.is_native() {
         true => format!("{} (native)", job.variant.target),

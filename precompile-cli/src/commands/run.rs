@@ -4,12 +4,13 @@ use super::values;
 use crate::args::{self, Run};
 use crate::report::{self, Printer};
 use crate::{input, plan};
-use precompile::cache::Mode;
+use precompile::cache::{Mode, to_hex};
 use precompile::{
     Context, Engine, Error, ErrorKind, ExternType, Func, Linker, Load, MemoryType, Miss, Module,
     Outcome, Report, Result, Store, Val, WasmBacktrace,
 };
 use precompile_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder, add_to_linker};
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -20,18 +21,23 @@ const OURS: u8 = 125;
 
 pub(crate) fn run(args: &Run) -> ExitCode {
     let printer = Printer::new(&args.output);
-    let Some((file, guest)) = args.guest.split_first() else { return ExitCode::from(OURS) };
-    let file = Path::new(file);
+    let Some((wanted, guest)) = Wanted::of(args) else { return ExitCode::from(OURS) };
+    let shown = wanted.shown();
+    let file = Path::new(&shown);
     let guest: Option<Vec<&str>> = guest.iter().map(|arg| arg.to_str()).collect();
     let result = match guest {
-        Some(guest) => go(args, file, &guest, &printer),
+        Some(guest) => go(args, &wanted, file, &guest, &printer),
         None => Err(Error::msg("an argument is not UTF-8, which all are in WASI")),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         return exit.process_exit_code();
     }
-    report::error(Some(file), explain(&error, file, args.require_hit));
+    let mut text = explain(&error, file);
+    if error.kind() == ErrorKind::Miss {
+        text += wanted.advice(args.require_hit);
+    }
+    report::error(Some(file), text);
     ExitCode::from(match error.kind() {
         ErrorKind::Trap | ErrorKind::Exception => TRAP,
         ErrorKind::Miss => MISS,
@@ -39,21 +45,68 @@ pub(crate) fn run(args: &Run) -> ExitCode {
     })
 }
 
+/// What to run.
+enum Wanted<'a> {
+    File(&'a Path),
+    Name(&'a str),
+    Digest([u8; 32]),
+}
+
+impl Wanted<'_> {
+    /// What the arguments say, and those that belong to the guest.
+    fn of(args: &Run) -> Option<(Wanted<'_>, &[OsString])> {
+        if let Some(name) = &args.name {
+            return Some((Wanted::Name(name), &args.guest));
+        }
+        if let Some(digest) = &args.digest {
+            return Some((Wanted::Digest(digest.0), &args.guest));
+        }
+        let (file, guest) = args.guest.split_first()?;
+        Some((Wanted::File(Path::new(file)), guest))
+    }
+
+    fn shown(&self) -> OsString {
+        match self {
+            Wanted::File(path) => path.as_os_str().to_owned(),
+            Wanted::Name(name) => name.into(),
+            Wanted::Digest(digest) => to_hex(digest).into(),
+        }
+    }
+
+    fn load(&self, engine: &Engine) -> Result<(Module, Report)> {
+        match self {
+            Wanted::File(file) => load(engine, file),
+            Wanted::Name(name) => Module::from_name_reported(engine, name),
+            Wanted::Digest(digest) => Module::from_digest_reported(engine, *digest),
+        }
+    }
+
+    /// What to do about a miss.
+    fn advice(&self, require_hit: bool) -> &'static str {
+        match self {
+            Wanted::Name(_) => {
+                "; warm the cache with `precompile --names FILE|DIR`, or run the file"
+            }
+            Wanted::Digest(_) => "; warm the cache with `precompile FILE`, or run the file",
+            Wanted::File(_) if require_hit => {
+                "; warm the cache with `precompile FILE`, which also tells whether the module is \
+                 valid, or run without --require-hit"
+            }
+            Wanted::File(_) => {
+                "; warm the cache with `precompile FILE`, which also tells whether the module is \
+                 valid, or unset PRECOMPILE_CACHE_MODE, which is require-hit"
+            }
+        }
+    }
+}
+
 /// The chain of messages without what is said anyway, and behind it where wasm was.
-fn explain(error: &Error, file: &Path, require_hit: bool) -> String {
+fn explain(error: &Error, file: &Path) -> String {
     let trace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
     let prefix = format!("cannot load {}", file.display());
     let chain = error.chain().filter(|text| trace.as_ref() != Some(text) && *text != prefix);
     let mut text = chain.collect::<Vec<_>>().join(": ");
     text += match error.kind() {
-        ErrorKind::Miss if require_hit => {
-            "; warm the cache with `precompile FILE`, which also tells whether the module is valid, \
-             or run without --require-hit"
-        }
-        ErrorKind::Miss => {
-            "; warm the cache with `precompile FILE`, which also tells whether the module is valid, \
-             or unset PRECOMPILE_CACHE_MODE, which is require-hit"
-        }
         ErrorKind::Link => "; only functions of wasi_snapshot_preview1 are there to be imported",
         _ => "",
     };
@@ -64,7 +117,13 @@ fn explain(error: &Error, file: &Path, require_hit: bool) -> String {
     text
 }
 
-fn go(args: &Run, file: &Path, guest: &[&str], printer: &Printer) -> Result<()> {
+fn go(
+    args: &Run,
+    wanted: &Wanted<'_>,
+    file: &Path,
+    guest: &[&str],
+    printer: &Printer,
+) -> Result<()> {
     let layers = plan::layers(args.cache_dir.as_deref(), &args.trust);
     let mut layers = layers.map_err(|usage| Error::msg(usage.to_string()))?;
     if args.require_hit {
@@ -76,7 +135,7 @@ fn go(args: &Run, file: &Path, guest: &[&str], printer: &Printer) -> Result<()> 
         args::Load::Copy => Load::Copy,
     });
     let engine = Engine::new(&config)?;
-    let loaded = load(&engine, file);
+    let loaded = wanted.load(&engine);
     tell_problems(&engine, loaded.as_ref().ok().map(|(_, report)| report), printer);
     let (module, report) = loaded?;
 
@@ -116,7 +175,12 @@ fn load(engine: &Engine, file: &Path) -> Result<(Module, Report)> {
         return Module::new_reported(engine, &bytes);
     }
     // Refuses what would be waited for. The engine opens it again, and reads it only if it has to.
-    input::open(file).map_err(Error::msg)?;
+    if let Err(mut problem) = input::open(file) {
+        if let Some(name) = file.to_str().filter(|name| engine.resolve(name).is_ok()) {
+            problem += &format!("; the cache has a module of this name: --name {name}");
+        }
+        return Err(Error::msg(problem));
+    }
     Module::from_file_reported(engine, file)
 }
 

@@ -1,28 +1,36 @@
 //! Warming a cache, or filling the folder of an image.
 
+use super::lists::{List, NameList};
 use super::modules::{self, Job};
 use super::{CACHE, FAILED, FINE, USAGE, written};
 use crate::args::{Format, Warm};
 use crate::input::Input;
-use crate::manifest::{Entry, Manifest};
 use crate::plan::{self, Usage};
 use crate::report::{self, Printer};
 use crate::{epoch, input, plan::Variant};
 use precompile::cache::{
-    Cache, Depth, DirCache, DirOptions, ItemState, Key, Layers, LayersBuilder, Policy, SigningKey,
-    to_hex,
+    Cache, DirCache, DirOptions, Key, Layers, LayersBuilder, Policy, SigningKey,
 };
 use precompile::{Outcome, Report};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Where entries go.
-struct Place {
+pub(super) struct Place {
     layers: LayersBuilder,
     path: Option<PathBuf>,
+    /// Whether it is an image.
+    pub(super) is_image: bool,
     copy: Option<Copy>,
     sign: Option<Sign>,
+    pub(super) key: Option<Arc<SigningKey>>,
+}
+
+impl Place {
+    /// Where entries are copied from, if they are.
+    pub(super) fn source(&self) -> Option<&DirCache> {
+        self.copy.as_ref().map(|copy| &*copy.from)
+    }
 }
 
 /// What entries that are there already are signed with, and where.
@@ -90,6 +98,7 @@ pub(crate) fn warm(args: &Warm) -> u8 {
     let command = if args.dry_run { "dry-run" } else { "warm" };
     let path = place.path.as_deref();
     let mut list = List::new(args, path);
+    let mut names = NameList::new(args);
     let act = |input: &Input, job: &Job, bytes: &[u8]| {
         if args.dry_run {
             return job.engine.check(bytes);
@@ -102,19 +111,26 @@ pub(crate) fn warm(args: &Warm) -> u8 {
             sign.entry(&mut report);
         }
         list.note(input, job, &report);
+        names.note(input, &report);
         Ok(report)
     };
     let document = modules::each(command, path, &inputs, &jobs, &mut printer, act);
     document.finish(&printer);
     let mut code = document.code();
-    if let Some(manifest) = &args.manifest {
-        // One that lacks something would let it be missed later.
-        let written = match code {
-            FINE => list.write(manifest),
-            _ => Err("the manifest is not written, since something failed".to_string()),
-        };
-        if let Err(problem) = written {
-            printer.error(manifest, problem);
+    // Lists that lack something would let it be missed later.
+    let failure = |what| Err(format!("the {what} not written, since something failed"));
+    let named = match (&place.path, code) {
+        (Some(path), FINE) => names.write(path, &place, &printer),
+        _ if names.is_empty() => Ok(()),
+        _ => failure("names are"),
+    };
+    let listed = args.manifest.as_ref().map(|manifest| match code {
+        FINE => list.write(manifest, place.key.as_deref()),
+        _ => failure("manifest is"),
+    });
+    for (path, written) in [(place.path.as_ref(), Some(named)), (args.manifest.as_ref(), listed)] {
+        if let (Some(path), Some(Err(problem))) = (path, written) {
+            printer.error(path, problem);
             code = code.max(FAILED);
         }
     }
@@ -137,50 +153,6 @@ pub(crate) fn warm(args: &Warm) -> u8 {
     match args.format {
         Format::Json => written(report::json(&document), code),
         Format::Text => code,
-    }
-}
-
-/// The list that is being written, if it was asked for.
-struct List {
-    manifest: Manifest,
-    problem: Option<String>,
-    dir: Option<DirCache>,
-    has_times: bool,
-}
-
-impl List {
-    fn new(args: &Warm, path: Option<&Path>) -> List {
-        let dir = path.filter(|_| args.manifest.is_some());
-        let dir = dir.and_then(|path| DirCache::open_read_only(path).ok());
-        // What goes into an image is the same whoever makes it, and so is the list of it.
-        let has_times = args.out.is_none();
-        List { manifest: Manifest::new(), problem: None, dir, has_times }
-    }
-
-    fn note(&mut self, input: &Input, job: &Job, report: &Report) {
-        let (Some(digest), Some(id)) = (report.digest, report.id) else { return };
-        let item = self.dir.as_ref().map(|dir| dir.item(&Key::new(digest, id), Depth::Trailer));
-        let sha256 = match item {
-            Some(Ok(Some(item))) => match item.state {
-                ItemState::Sound { content_digest, .. } => Some(to_hex(&content_digest)),
-                _ => None,
-            },
-            _ => None,
-        };
-        let is_new = matches!(report.outcome, Outcome::Compiled { .. });
-        let times = [report.decode, report.compile, report.write].iter().sum::<Duration>();
-        let times = (self.has_times && is_new).then_some(times.as_millis() as u64);
-        let settings = job.engine.settings();
-        let entry = Entry::new(to_hex(&id), &settings, report.artifact_len, sha256, times);
-        let added = self.manifest.add(&input.name, to_hex(&digest), report.module_len, entry);
-        self.problem = self.problem.take().or(added.err());
-    }
-
-    fn write(self, path: &Path) -> std::result::Result<(), String> {
-        match self.problem {
-            Some(problem) => Err(problem),
-            None => self.manifest.write(path),
-        }
     }
 }
 
@@ -223,7 +195,8 @@ fn place(args: &Warm, key: Option<Arc<SigningKey>>) -> std::result::Result<Place
     if args.dry_run {
         let path = args.out.as_ref().or(args.cache_dir.as_ref());
         let layers = plan::look_layers(path.map(PathBuf::as_path));
-        return Ok(Place { layers, path: path.cloned(), copy: None, sign: None });
+        let (is_image, path) = (args.out.is_some(), path.cloned());
+        return Ok(Place { layers, path, is_image, copy: None, sign: None, key });
     }
     let failed = |error: precompile::cache::Error| error.to_string();
     let image = |out: &PathBuf| plan::dir_options(key.as_ref()).open_image(out).map_err(failed);
@@ -247,14 +220,15 @@ fn place(args: &Warm, key: Option<Arc<SigningKey>>) -> std::result::Result<Place
             (layers, path, Some(Copy { from: Arc::new(from), to }))
         }
     };
-    let sign = match (key, &path) {
+    let sign = match (&key, &path) {
         // As an image, of which nothing but entries is left behind.
         (Some(key), Some(path)) => {
-            Some(Sign { dir: DirCache::open_image(path).map_err(failed)?, key })
+            let dir = DirCache::open_image(path).map_err(failed)?;
+            Some(Sign { dir, key: Arc::clone(key) })
         }
         _ => None,
     };
-    Ok(Place { layers, path, copy, sign })
+    Ok(Place { layers, path, is_image: args.out.is_some(), copy, sign, key })
 }
 
 impl Sign {
@@ -283,24 +257,13 @@ impl Copy {
         if matches!(self.to.get(&key), Ok(Some(_))) {
             return;
         }
-        report.add_failure = self.try_entry(&key).err().map(|error| error.to_string());
+        // With its signature, if it has one.
+        let copied = self.to.copy_from(&self.from, &key);
+        report.add_failure = copied.err().map(|error| error.to_string());
         if report.add_failure.is_none()
             && let Outcome::Hit { path, .. } = &mut report.outcome
         {
             *path = Some(self.to.entry_path(&key));
-        }
-    }
-
-    fn try_entry(&self, key: &Key) -> precompile::cache::Result<()> {
-        let siblings = self.from.siblings(key.group())?;
-        let sibling = siblings.into_iter().find(|sibling| sibling.id == *key.id());
-        let description = sibling.map(|sibling| sibling.description).unwrap_or_default();
-        match self.from.get(key)? {
-            Some(content) => self.to.add(key, &content, &description),
-            None => Err(precompile::cache::Error::corrupt(
-                Some(&self.from.entry_path(key)),
-                "it went away before it was copied",
-            )),
         }
     }
 }

@@ -1,7 +1,8 @@
-//! An app that embeds the engine: `app CACHE_DIR MODULE [require-hit] [opt-level-none]` loads the
-//! module through the cache, calls its export `add` and tells what the cache did.
+//! An app that embeds the engine: `app CACHE_DIR MODULE [require-hit] [opt-level-none]
+//! [trusted-key=FILE]` loads the module through the cache, calls its export `add` and tells what the
+//! cache did. The module is a file, or `name:NAME` of one whose bytes are not here.
 
-use precompile::cache::{Layers, Mode};
+use precompile::cache::{Layers, Mode, Policy, TrustedKeys};
 use precompile::{Config, Engine, Instance, Module, OptLevel, Result, Store};
 
 fn main() -> Result<()> {
@@ -14,12 +15,20 @@ fn main() -> Result<()> {
             "opt-level-none" => {
                 config.cranelift_opt_level(OptLevel::None);
             }
+            key if key.starts_with("trusted-key=") => {
+                let key = TrustedKeys::read(&key["trusted-key=".len()..])?;
+                layers = layers.no_read_write().read_only(&args[1]);
+                layers = layers.policy(Policy::Signed).trusted_keys(key);
+            }
             other => return Err(precompile::Error::msg(format!("unknown setting {other}"))),
         }
     }
     config.cache(layers);
     let engine = Engine::new(&config)?;
-    let module = Module::from_file(&engine, &args[2])?;
+    let module = match args[2].strip_prefix("name:") {
+        Some(name) => Module::from_name(&engine, name)?,
+        None => Module::from_file(&engine, &args[2])?,
+    };
     let mut store = Store::new(&engine, ());
     let instance = Instance::new(&mut store, &module, &[])?;
     let add = instance.get_typed_func::<(i32, i32), i32>(&mut store, "add")?;

@@ -5,11 +5,12 @@
 //! check of an artifact can tell that its code is harmless.
 
 use super::sys;
+use crate::Engine;
+use crate::artifact::{content, header};
 use crate::config::{Config, Load};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::runtime::code::{self, CodeMapping};
 use crate::runtime::module::Module;
-use crate::{Engine, artifact::header};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -96,29 +97,58 @@ impl Module {
     }
 
     /// Loads the artifact in a file: one with the bytes that [`Engine::precompile_module`] makes,
-    /// or an entry of a cache directory. Takes the same time for any number of functions.
+    /// or an entry of a cache directory. All of it is held against the digest that it has of
+    /// itself, which takes a time that depends on its length and finds whatever damage there is.
     ///
     /// # Errors
     /// As [`deserialize`](Module::deserialize), or if the file cannot be read.
     ///
     /// # Safety
-    /// The bytes come from an engine of this crate, unchanged: the code in them is run. And with
-    /// [`Load::Map`] nobody changes or shortens the file as long as the module lives; replacing it
-    /// by another file is fine.
+    /// The bytes come from an engine of this crate: the code in them is run. That they are
+    /// unchanged is checked, against accidents and not against malice. And with [`Load::Map`] nobody
+    /// changes or shortens the file as long as the module lives; replacing it by another file is
+    /// fine.
     pub unsafe fn deserialize_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
-        let path = path.as_ref();
-        let shown = path.display().to_string();
-        let io = |error| Error::wrap(ErrorKind::Io, error);
-        let file = File::open(path).map_err(io).with_context(|| format!("cannot open {shown}"))?;
-        let len = file.metadata().map_err(io)?.len();
-        let mut page = vec![0; header::PAGE];
-        let read = file.read_exact_at(&mut page, 0).map(|()| header::file_len(&page));
-        // A cache's trailer may follow; the header says where the artifact ends.
-        let len = read.ok().flatten().filter(|own| *own <= len).unwrap_or(len);
         // SAFETY: the caller's promise.
-        let mapping = unsafe {
-            CodeMapping::from_file(file, len, load(engine.config().runtime.load), &shown)
-        };
-        Module::load(engine, mapping?).with_context(|| format!("cannot load {shown}"))
+        unsafe { of_file(engine, path.as_ref(), true) }
     }
+
+    /// As [`deserialize_file`](Module::deserialize_file), of which only the header is checked: takes
+    /// the same time for any number of functions.
+    ///
+    /// # Errors
+    /// As [`deserialize_file`](Module::deserialize_file); damage outside of the header is found where
+    /// it is met, or, inside of code, never.
+    ///
+    /// # Safety
+    /// As [`deserialize_file`](Module::deserialize_file); and the bytes are unchanged.
+    pub unsafe fn deserialize_file_unchecked(
+        engine: &Engine,
+        path: impl AsRef<Path>,
+    ) -> Result<Module> {
+        // SAFETY: the caller's promise.
+        unsafe { of_file(engine, path.as_ref(), false) }
+    }
+}
+
+/// Loads the artifact that a file starts with, and checks all of it if `is_checked`.
+///
+/// # Safety
+/// As `Module::deserialize_file`, or, if it is not checked, `Module::deserialize_file_unchecked`.
+unsafe fn of_file(engine: &Engine, path: &Path, is_checked: bool) -> Result<Module> {
+    let shown = path.display().to_string();
+    let io = |error| Error::wrap(ErrorKind::Io, error);
+    let file = File::open(path).map_err(io).with_context(|| format!("cannot open {shown}"))?;
+    let len = file.metadata().map_err(io)?.len();
+    let mut page = vec![0; header::PAGE];
+    let read = file.read_exact_at(&mut page, 0).map(|()| header::file_len(&page));
+    // A cache's trailer may follow; the header says where the artifact ends.
+    let len = read.ok().flatten().filter(|own| *own <= len).unwrap_or(len);
+    // SAFETY: the caller's promise.
+    let mapping =
+        unsafe { CodeMapping::from_file(file, len, load(engine.config().runtime.load), &shown) }?;
+    // What is mapped is checked, and nothing of it has run yet.
+    let checked = if is_checked { content::verify(mapping.bytes()) } else { Ok(()) };
+    let module = checked.map_err(Error::from).and_then(|()| Module::load(engine, mapping));
+    module.with_context(|| format!("cannot load {shown}"))
 }

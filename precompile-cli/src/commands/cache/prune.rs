@@ -1,10 +1,11 @@
 //! Removing entries: those that there is no room or use for, or all.
 
 use super::{open, open_to_change, shown};
-use crate::args::Format;
 use crate::args::cache::{Clean, Prune, Where};
+use crate::args::{Format, Trust};
 use crate::commands::{CACHE, FINE, written};
 use crate::manifest::Manifest;
+use crate::plan;
 use crate::report::{self, Printer, SCHEMA_VERSION, size};
 use crate::units::{ago, timestamp};
 use precompile::Settings;
@@ -21,8 +22,10 @@ pub(super) fn prune(args: &Prune) -> Result<u8, String> {
     if let Some(age) = args.max_age {
         budget = budget.max_age(age);
     }
+    let trust = Trust { verify: None, trusted_key: args.trusted_key.clone() };
+    let trusted = plan::trusted_keys(&trust).map_err(|usage| usage.to_string())?;
     for path in &args.keep_manifest {
-        budget = budget.pin(Manifest::read(path)?.keys()?);
+        budget = budget.pin(Manifest::read(path, trusted.as_ref())?.keys()?);
     }
     if args.old_versions {
         let is_old =

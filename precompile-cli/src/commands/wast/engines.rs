@@ -3,8 +3,8 @@
 use crate::args::Wast;
 use crate::plan::{self, Usage};
 use precompile::{Config, Engine, Features};
-use precompile_wast::Header;
 use precompile_wast::script::forms;
+use precompile_wast::{Header, Options};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -29,8 +29,8 @@ pub(super) struct Engines {
 /// What there is for a script.
 pub(super) enum Ready {
     Engine(Engine),
-    /// It is about these, which the engine does not have.
-    Lacks(String),
+    /// It is about these, which the engine does not have: it can pass, but not fail.
+    Lacks(String, Engine),
 }
 
 impl Engines {
@@ -50,7 +50,9 @@ impl Engines {
         let features = args.code.tuning.features.as_deref();
         let engines = Engines {
             config,
-            features: plan::features(features)?,
+            // A script that nobody has seen may need any of them.
+            features: features
+                .map_or(Ok(Features::SUPPORTED), |list| plan::features(Some(list)))?,
             follow: features.is_none(),
             limit: args.limit().filter(|_| args.code.epoch_interruption),
             made: Arc::default(),
@@ -70,17 +72,19 @@ impl Engines {
         if forms(source).iter().any(|form| form.text.contains("(component")) {
             lacking.push("component-model".to_string());
         }
-        if !lacking.is_empty() {
-            return Ok(Ready::Lacks(lacking.join(", ")));
-        }
         let features = if self.follow { header.features(self.features) } else { self.features };
-        self.get((features, header.nan_canonicalization())).map(Ready::Engine)
+        let engine = self.get((features, header.nan_canonicalization()))?;
+        Ok(match lacking.is_empty() {
+            true => Ready::Engine(engine),
+            false => Ready::Lacks(lacking.join(", "), engine),
+        })
     }
 
-    /// The epochs that a script may take, if they count.
-    pub(super) fn epochs(&self) -> Option<u64> {
-        let limit = self.limit?;
-        u64::try_from(limit.as_millis() / EPOCH.as_millis()).ok()
+    /// How scripts are run.
+    pub(super) fn options(&self) -> Options {
+        let limit = self.limit.map(|limit| limit.as_millis() / EPOCH.as_millis());
+        let epochs = limit.and_then(|epochs| u64::try_from(epochs).ok());
+        Options { epochs, earlier_versions: true }
     }
 
     /// Moves on the epoch of all engines from now on, if that ends anything.

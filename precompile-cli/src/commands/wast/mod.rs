@@ -74,7 +74,7 @@ pub(crate) fn wast(args: &Wast) -> u8 {
             "failed_scripts": summary.failed_scripts,
             "skipped_scripts": summary.skipped_scripts,
             "directives": summary.directives,
-            "passed": summary.directives - summary.failures,
+            "passed": summary.directives.saturating_sub(summary.failures),
             "failed": summary.failures,
             "seconds": start.elapsed().as_secs_f64(),
         },
@@ -260,7 +260,7 @@ impl Summary {
             "{} {scripts}, {} failed{skipped}: {} directives passed, {} failed",
             self.scripts,
             self.failed_scripts,
-            self.directives - self.failures,
+            self.directives.saturating_sub(self.failures),
             self.failures
         )
     }

@@ -2,13 +2,14 @@
 //!
 //! A worker is this program with the same command line and `--worker`. It reads scripts from its
 //! standard input, each as a line with its length and then its bytes, and answers in lines of JSON:
-//! what it does with the script, an [`Answer`], and then for each directive, as soon as it is over,
-//! `null` or what is said of its failure. So whoever started it knows in which directive it died.
+//! what it does with the script, an [`Answer`]; then for each directive, as soon as it is over,
+//! `null` or what is said of its failure, so that whoever started it knows in which one it died;
+//! and at last what failed in threads for which no directive waited, by lines.
 
 use super::Done;
 use super::engines::{Engines, Ready};
 use precompile_wast::script::forms;
-use precompile_wast::{Options, Outcome, run_with};
+use precompile_wast::{Failure, Outcome, run_with};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -41,8 +42,17 @@ pub(super) fn serve(engines: &Engines) -> io::Result<()> {
         let source = String::from_utf8(source).map_err(io::Error::other)?;
         let engine = match engines.ready(&source) {
             Ok(Ready::Engine(engine)) => engine,
-            Ok(Ready::Lacks(what)) => {
-                write_line(&mut output, &Answer::Skips(what))?;
+            Ok(Ready::Lacks(what, engine)) => {
+                let outcome = run_with(&engine, &source, &engines.options(), &mut |_| {});
+                if !outcome.failures.is_empty() {
+                    write_line(&mut output, &Answer::Skips(what))?;
+                    continue;
+                }
+                write_line(&mut output, &Answer::Runs)?;
+                for _ in 0..outcome.directives {
+                    write_line(&mut output, &None::<String>)?;
+                }
+                write_line(&mut output, &Left::new())?;
                 continue;
             }
             Err(problem) => {
@@ -52,15 +62,26 @@ pub(super) fn serve(engines: &Engines) -> io::Result<()> {
         };
         write_line(&mut output, &Answer::Runs)?;
         let mut told = Ok(());
-        run_with(&engine, &source, &Options { epochs: engines.epochs() }, &mut |failure| {
+        let mut directives = forms(&source).len();
+        let mut left = Left::new();
+        run_with(&engine, &source, &engines.options(), &mut |failure| {
+            if directives == 0 {
+                left.extend(failure.map(|failure| (failure.line, failure.message.clone())));
+                return;
+            }
+            directives -= 1;
             if told.is_ok() {
                 told = write_line(&mut output, &failure.map(|failure| &failure.message));
             }
         });
         told?;
+        write_line(&mut output, &left)?;
     }
     Ok(())
 }
+
+/// What failed behind the last directive: the lines of threads, and what is said of them.
+type Left = Vec<(usize, String)>;
 
 fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_string(value)?;
@@ -73,10 +94,12 @@ fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
 pub(super) fn run_here(engines: &Engines, source: &str) -> Done {
     match engines.ready(source) {
         Err(problem) => Done::Failed(problem),
-        Ok(Ready::Lacks(what)) => Done::Skipped(what),
         Ok(Ready::Engine(engine)) => {
-            let options = Options { epochs: engines.epochs() };
-            Done::Ran(run_with(&engine, source, &options, &mut |_| {}))
+            Done::Ran(run_with(&engine, source, &engines.options(), &mut |_| {}))
+        }
+        Ok(Ready::Lacks(what, engine)) => {
+            let outcome = run_with(&engine, source, &engines.options(), &mut |_| {});
+            if outcome.failures.is_empty() { Done::Ran(outcome) } else { Done::Skipped(what) }
         }
     }
 }
@@ -141,6 +164,14 @@ impl Worker {
                 not_run => not_run.clone(),
             };
             outcome.failures.extend(failure.map(|message| form.failure(source, &message)));
+        }
+        if end.is_none() {
+            let left = self.next::<Left>(start, limit).unwrap_or_else(|problem| {
+                end = Some(problem.clone());
+                vec![(forms.last().map_or(1, |form| form.line(source)), problem)]
+            });
+            let failure = |(line, message)| Failure { line, directive: "thread".into(), message };
+            outcome.failures.extend(left.into_iter().map(failure));
         }
         (Done::Ran(outcome), end.is_none())
     }

@@ -1,0 +1,316 @@
+//! Lists of names: whose are used, what becomes of bad ones, and how they are changed.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use precompile_cache::testing::{Errno, Faults};
+use precompile_cache::{
+    Cache, DirCache, DirOptions, Distrust, ErrorKind, Event, LayerId, Layers, MissReason, Mode,
+    Names, Observer, Policy, SigningKey, TrustedKeys,
+};
+use tempfile::TempDir;
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn put(dir: &DirCache, name: &str, group: u8) -> Names {
+    dir.update_names(|names| names.insert(name, [group; 32]).map(drop)).unwrap()
+}
+
+/// An image with a list, in which `a` is 1.
+fn image() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    put(&DirCache::open_image(&path).unwrap(), "a", 1);
+    (folder, path)
+}
+
+fn key(name: &str) -> SigningKey {
+    SigningKey::generate(name).unwrap()
+}
+
+/// What becomes of the name `a` in a layer that is only read.
+#[track_caller]
+fn expect(path: &Path, expected: Result<u8, MissReason>) {
+    let layers = Layers::builder().read_only(path).build();
+    let lookup = layers.resolve("a");
+    let found = lookup.outcome.map(|(_, group)| group[0]);
+    assert_eq!(found, expected, "{lookup:?}");
+    let stats = layers.stats();
+    let counted = match expected {
+        Ok(_) => 0,
+        Err(MissReason::Corrupt) => stats.misses_corrupt,
+        Err(MissReason::Untrusted) => stats.misses_untrusted,
+        Err(MissReason::Io) => stats.misses_io,
+        Err(_) => stats.misses_absent,
+    };
+    let all = stats.misses_absent + stats.misses_corrupt + stats.misses_untrusted + stats.misses_io;
+    assert_eq!((counted, all), (expected.is_err().into(), expected.is_err().into()));
+}
+
+#[test]
+fn an_image_has_its_list_beside_its_entries() {
+    let (_folder, path) = image();
+    let list = path.join("names");
+    let metadata = fs::metadata(&list).unwrap();
+    assert_eq!(metadata.mode() & 0o7777, 0o644);
+    let names: Vec<_> = fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names, ["names"]);
+    expect(&path, Ok(1));
+    // The same list is not written again, another one takes its place.
+    let dir = DirCache::open_image(&path).unwrap();
+    put(&dir, "a", 1);
+    assert_eq!(fs::metadata(&list).unwrap().ino(), metadata.ino());
+    let reader = DirCache::open_read_only(&path).unwrap();
+    assert_eq!(reader.resolve("b").unwrap(), None);
+    assert_eq!(put(&dir, "b", 2).len(), 2);
+    assert_eq!(reader.resolve("b").unwrap(), Some([2; 32]), "it is read again");
+    assert_eq!(Names::read(&list).unwrap(), *reader.names().unwrap().unwrap());
+    assert_eq!(reader.resolve("c").unwrap(), None);
+    // It is no foreign file, and goes with all that is ours.
+    dir.survey(precompile_cache::Depth::Content, |item| panic!("{item:?}")).unwrap();
+    dir.clean().unwrap();
+    assert!(!list.exists());
+    expect(&path, Err(MissReason::Absent));
+    fs::write(&list, "my own names").unwrap();
+    dir.clean().unwrap();
+    assert!(list.exists(), "what is none of ours stays");
+}
+
+#[test]
+fn what_is_no_list_is_not_used() {
+    let (folder, path) = image();
+    let list = path.join("names");
+    let good = fs::read(&list).unwrap();
+    for bad in [&good[1..], &good[..good.len() - 1], &[&good[..], &good[..]].concat(), b""] {
+        fs::write(&list, bad).unwrap();
+        expect(&path, Err(MissReason::Corrupt));
+    }
+    File::create(&list).unwrap().set_len(1 << 40).unwrap();
+    expect(&path, Err(MissReason::Corrupt));
+    let error = DirCache::open_read_only(&path).unwrap().names().unwrap_err();
+    assert!(error.to_string().contains("longer than 64 MiB"), "{error}");
+    assert!(Names::read(&list).unwrap_err().to_string().contains("longer than 64 MiB"));
+    // A good one by another way.
+    let elsewhere = folder.path().join("elsewhere");
+    fs::write(&elsewhere, &good).unwrap();
+    fs::remove_file(&list).unwrap();
+    symlink(&elsewhere, &list).unwrap();
+    expect(&path, Err(MissReason::Corrupt));
+    fs::remove_file(&list).unwrap();
+    fs::create_dir(&list).unwrap();
+    expect(&path, Err(MissReason::Corrupt));
+    fs::remove_dir(&list).unwrap();
+    let fifo = std::process::Command::new("mkfifo").arg(&list).status().unwrap();
+    assert!(fifo.success());
+    expect(&path, Err(MissReason::Corrupt));
+    // It is replaced when names are written, whatever it was.
+    fs::remove_file(&list).unwrap();
+    fs::write(&list, &good[1..]).unwrap();
+    put(&DirCache::open_image(&path).unwrap(), "a", 3);
+    expect(&path, Ok(3));
+}
+
+#[test]
+fn a_list_that_others_write_to_is_not_used() {
+    let (_folder, path) = image();
+    let list = path.join("names");
+    for mode in [0o666, 0o664, 0o646] {
+        set_mode(&list, mode);
+        expect(&path, Err(MissReason::Untrusted));
+    }
+    set_mode(&list, 0o644);
+    expect(&path, Ok(1));
+    // Only root can give it away.
+    if chown(&list, Some(12345), None).is_ok() {
+        expect(&path, Err(MissReason::Untrusted));
+        chown(&list, Some(0), None).unwrap();
+    }
+    set_mode(&path, 0o777);
+    expect(&path, Err(MissReason::Untrusted));
+    // Written there all the same, without believing what is there.
+    let dir = DirCache::open_image(&path).unwrap();
+    assert_eq!(put(&dir, "b", 2).len(), 1);
+    assert!(dir.names().unwrap_err().is_untrusted());
+}
+
+#[derive(Default)]
+struct Log(Mutex<Vec<String>>);
+
+impl Observer for Log {
+    fn event(&self, event: &Event<'_>) {
+        let Event::Unnamed { name, reason, .. } = event else { return };
+        self.0.lock().unwrap().push(format!("{name} {reason}"));
+    }
+}
+
+#[test]
+fn under_the_policy_signed_lists_need_a_signature() {
+    let (folder, path) = image();
+    let signer = Arc::new(key("release-1"));
+    let trusted = TrustedKeys::from(signer.public_key());
+    let own = folder.path().join("own");
+    put(&DirCache::open(&own).unwrap(), "b", 2);
+    let log = Arc::new(Log::default());
+    let layers = || {
+        let layers = Layers::builder().read_only(&path).read_write(&own).observer(log.clone());
+        layers.policy(Policy::Signed).trusted_keys(trusted.clone()).build()
+    };
+    let refused = |name: &str, wanted: &Distrust| {
+        let layers = layers();
+        let lookup = layers.resolve(name);
+        assert_eq!(lookup.outcome, Err(MissReason::Untrusted));
+        let error = lookup.miss_error().unwrap();
+        let ErrorKind::Untrusted { reason, .. } = error.kind() else { panic!("{error}") };
+        assert_eq!(reason, wanted);
+        assert_eq!(layers.stats().misses_untrusted, 1);
+    };
+    refused("a", &Distrust::Unsigned);
+    let image = DirCache::open_image(&path).unwrap();
+    assert_eq!(image.sign_names(&key("other-1")).unwrap(), Some(true));
+    refused("a", &Distrust::UnknownKey { name: "other-1".into() });
+    assert_eq!(image.sign_names(&key("release-1")).unwrap(), Some(true));
+    refused("a", &Distrust::BadSignature { name: "release-1".into() });
+    assert_eq!(*log.0.lock().unwrap(), ["a untrusted"; 3]);
+    assert_eq!(image.sign_names(&signer).unwrap(), Some(true));
+    assert_eq!(image.sign_names(&signer).unwrap(), Some(false));
+    // It is as good where anybody may write.
+    for path in [&path, &path.join("names")] {
+        set_mode(path, 0o777);
+        _ = chown(path, Some(12345), None);
+    }
+    assert_eq!(layers().resolve("a").outcome, Ok((LayerId::Layer(0), [1; 32])));
+    // What it does not have is asked of the user's own list, which has to be signed as well.
+    refused("b", &Distrust::Unsigned);
+    let options = DirOptions::new().sign_with(Arc::clone(&signer));
+    put(&options.open(&own).unwrap(), "b", 2);
+    assert_eq!(layers().resolve("b").outcome, Ok((LayerId::Dir, [2; 32])));
+    assert_eq!(layers().resolve("c").outcome, Err(MissReason::Absent));
+    // Each flipped byte and each length.
+    let list = path.join("names");
+    let good = fs::read(&list).unwrap();
+    for place in 0..good.len() {
+        let mut bytes = good.clone();
+        bytes[place] ^= 1;
+        for bytes in [&bytes[..], &good[..place]] {
+            fs::write(&list, bytes).unwrap();
+            let outcome = layers().resolve("a").outcome;
+            assert_eq!(outcome, Err(MissReason::Untrusted), "{place}");
+        }
+    }
+    // Without a key, a change takes the signature away.
+    let own = DirCache::open(&own).unwrap();
+    assert_eq!(put(&own, "b", 2).signer(), Some("release-1"));
+    assert_eq!(put(&own, "b", 3).signer(), None);
+}
+
+#[test]
+fn the_first_layer_that_can_tell_decides() {
+    let (folder, first) = image();
+    let second = folder.path().join("second");
+    let dir = DirCache::open_image(&second).unwrap();
+    put(&dir, "a", 2);
+    put(&dir, "b", 2);
+    let missing = folder.path().join("missing");
+    let layers = || Layers::builder().read_only(&missing).read_only(&first).read_only(&second);
+    let layers = |mode| layers().mode(mode).memory(1 << 20).build();
+    let found = |name: &str, mode| layers(mode).resolve(name).outcome;
+    assert_eq!(found("a", Mode::RequireHit), Ok((LayerId::Layer(1), [1; 32])));
+    assert_eq!(found("b", Mode::Auto), Ok((LayerId::Layer(2), [2; 32])));
+    assert_eq!(found("a", Mode::Off), Err(MissReason::Off));
+    // It may have meant something else.
+    fs::write(first.join("names"), "damaged").unwrap();
+    assert_eq!(found("a", Mode::Auto), Err(MissReason::Corrupt));
+    assert_eq!(found("b", Mode::Auto), Err(MissReason::Corrupt));
+    fs::remove_file(first.join("names")).unwrap();
+    assert_eq!(found("a", Mode::Auto), Ok((LayerId::Layer(2), [2; 32])));
+}
+
+#[test]
+fn writers_at_once_lose_no_name() {
+    let (_folder, path) = image();
+    thread::scope(|scope| {
+        for number in 0..8_u8 {
+            let path = &path;
+            scope.spawn(move || put(&DirCache::open_image(path).unwrap(), &number.to_string(), 9));
+        }
+    });
+    assert_eq!(Names::read(path.join("names")).unwrap().len(), 9);
+    // The right to write dies with its holder, and is waited for.
+    let holder = File::open(&path).unwrap();
+    holder.lock().unwrap();
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| put(&DirCache::open_image(&path).unwrap(), "late", 9));
+        thread::sleep(Duration::from_millis(50));
+        assert!(!writer.is_finished());
+        drop(holder);
+        assert_eq!(writer.join().unwrap().len(), 10);
+    });
+}
+
+#[test]
+fn a_hundred_thousand_names() {
+    let (_folder, path) = image();
+    let dir = DirCache::open_image(&path).unwrap();
+    let name = |number: u32| format!("plugins/of/somebody/{number}");
+    let all = dir.update_names(|names| {
+        (0..100_000_u32).try_for_each(|number| {
+            let mut group = [0; 32];
+            group[..4].copy_from_slice(&number.to_le_bytes());
+            names.insert(&name(number), group).map(drop)
+        })
+    });
+    assert_eq!(all.unwrap().len(), 100_001);
+    let layers = Layers::builder().read_only(&path).build();
+    for number in (0..100_000).step_by(97) {
+        let (_, group) = layers.resolve(&name(number)).outcome.unwrap();
+        assert_eq!(group[..4], number.to_le_bytes());
+    }
+}
+
+#[test]
+fn each_fault_leaves_the_old_list_or_the_new_one() {
+    let set_up = || {
+        let folder = tempfile::tempdir().unwrap();
+        let faults = Faults::new();
+        let options = DirOptions::new().with_faults(&faults);
+        let dir = options.open_image(folder.path().join("image")).unwrap();
+        put(&dir, "a", 1);
+        (folder, dir, faults)
+    };
+    let change =
+        |dir: &DirCache| dir.update_names(|names| names.insert("b", [2; 32]).map(drop)).map(drop);
+    let (_folder, dir, faults) = set_up();
+    faults.heal();
+    change(&dir).unwrap();
+    let count = faults.log().len();
+    assert!(count > 8, "{:?}", faults.log());
+    for number in 0..count {
+        for errno in [Errno::NOSPC, Errno::ROFS, Errno::ACCESS, Errno::IO, Errno::MFILE] {
+            let (_folder, dir, faults) = set_up();
+            faults.fail_nth(number, errno);
+            let result = change(&dir);
+            faults.heal();
+            let names = dir.names().unwrap().unwrap();
+            assert_eq!(names.get("a"), Some([1; 32]), "{number} {errno:?}");
+            assert!(names.get("b").is_some() || result.is_err(), "{number} {errno:?}");
+            assert_eq!(fs::read_dir(dir.path().join(".tmp")).map_or(0, Iterator::count), 0);
+            change(&dir).unwrap();
+        }
+    }
+    // And each one at reading is a miss with its reason, or harmless.
+    let (_folder, dir, faults) = set_up();
+    for number in 0..3 {
+        let dir = DirOptions::new().with_faults(&faults).open_read_only(dir.path()).unwrap();
+        faults.fail_nth(number, Errno::IO);
+        let layers = Layers::builder().read_only_dir(dir).build();
+        assert_eq!(layers.resolve("a").outcome, Err(MissReason::Io), "{number}");
+        faults.heal();
+        assert!(layers.resolve("a").outcome.is_ok());
+    }
+}

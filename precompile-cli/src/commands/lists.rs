@@ -1,0 +1,144 @@
+//! The lists that warming writes: the manifest, for CI, and the names, for those who load without
+//! the modules.
+
+use super::modules::Job;
+use super::warm::Place;
+use crate::args::Warm;
+use crate::input::{self, Input};
+use crate::manifest::{Entry, Manifest};
+use crate::plan;
+use crate::report::Printer;
+use precompile::cache::{Depth, DirCache, ItemState, Key, Names, SigningKey, to_hex};
+use precompile::{Outcome, Report};
+use std::path::Path;
+use std::time::Duration;
+
+/// How many names that changed are told one by one.
+const TOLD: usize = 10;
+
+/// The manifest, if it was asked for.
+pub(super) struct List {
+    manifest: Manifest,
+    problem: Option<String>,
+    dir: Option<DirCache>,
+    has_times: bool,
+}
+
+impl List {
+    pub(super) fn new(args: &Warm, path: Option<&Path>) -> List {
+        let dir = path.filter(|_| args.manifest.is_some());
+        let dir = dir.and_then(|path| DirCache::open_read_only(path).ok());
+        // What goes into an image is the same whoever makes it, and so is the list of it.
+        let has_times = args.out.is_none();
+        List { manifest: Manifest::new(), problem: None, dir, has_times }
+    }
+
+    pub(super) fn note(&mut self, input: &Input, job: &Job, report: &Report) {
+        let (Some(digest), Some(id)) = (report.digest, report.id) else { return };
+        let item = self.dir.as_ref().map(|dir| dir.item(&Key::new(digest, id), Depth::Trailer));
+        let sha256 = match item {
+            Some(Ok(Some(item))) => match item.state {
+                ItemState::Sound { content_digest, .. } => Some(to_hex(&content_digest)),
+                _ => None,
+            },
+            _ => None,
+        };
+        let is_new = matches!(report.outcome, Outcome::Compiled { .. });
+        let times = [report.decode, report.compile, report.write].iter().sum::<Duration>();
+        let times = (self.has_times && is_new).then_some(times.as_millis() as u64);
+        let settings = job.engine.settings();
+        let entry = Entry::new(to_hex(&id), &settings, report.artifact_len, sha256, times);
+        let added = self.manifest.add(&input.name, to_hex(&digest), report.module_len, entry);
+        self.problem = self.problem.take().or(added.err());
+    }
+
+    pub(super) fn write(self, path: &Path, key: Option<&SigningKey>) -> Result<(), String> {
+        match self.problem {
+            Some(problem) => Err(problem),
+            None => self.manifest.write(path, key),
+        }
+    }
+}
+
+/// The names, if they are to be written.
+pub(super) struct NameList {
+    is_wanted: bool,
+    names: Names,
+    problem: Option<String>,
+}
+
+impl NameList {
+    pub(super) fn new(args: &Warm) -> NameList {
+        let is_wanted = (args.names || args.out.is_some()) && !args.no_names && !args.dry_run;
+        NameList { is_wanted, names: Names::new(), problem: None }
+    }
+
+    pub(super) fn note(&mut self, input: &Input, report: &Report) {
+        let Some(digest) = report.digest.filter(|_| self.is_wanted) else { return };
+        if input::is_stdin(&input.path) {
+            return;
+        }
+        let name = &input.name;
+        let problem = match self.names.insert(name, digest) {
+            _ if !input.is_exact => {
+                let path = input.path.display();
+                Some(format!("the name of {path} is not UTF-8, as names are: rename it"))
+            }
+            Err(error) => Some(error.to_string()),
+            Ok(Some(other)) if other != digest => {
+                Some(format!("two modules are named {name}: name a folder above both"))
+            }
+            Ok(_) => None,
+        };
+        self.problem = self.problem.take().or(problem);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.problem.is_none()
+    }
+
+    /// Adds them to the list in the directory that was warmed.
+    pub(super) fn write(self, path: &Path, place: &Place, printer: &Printer) -> Result<(), String> {
+        if let Some(problem) = self.problem {
+            return Err(format!("the names are not written: {problem}, or leave it at --no-names"));
+        }
+        if self.names.is_empty() {
+            return Ok(());
+        }
+        let options = plan::dir_options(place.key.as_ref());
+        let dir = match place.is_image {
+            true => options.open_image(path),
+            false => options.open(path),
+        };
+        let dir = dir.map_err(|error| error.to_string())?;
+        let (mut changed, mut signer) = (Vec::new(), None);
+        let source = place.source().and_then(|source| source.names().ok().flatten());
+        let names = dir.update_names(|names| {
+            signer = names.signer().map(String::from);
+            for (name, digest) in self.names.iter() {
+                if names.insert(name, digest)?.is_some_and(|before| before != digest) {
+                    changed.push(name);
+                }
+            }
+            if let Some(source) = source.filter(|_| names.signer().is_none()) {
+                names.keep_signature(&source);
+            }
+            Ok(())
+        });
+        let names = names.map_err(|error| error.to_string())?;
+        for name in changed.iter().take(TOLD) {
+            printer.warning(format_args!("{name} is the name of another module than before"));
+        }
+        if changed.len() > TOLD {
+            printer.warning(format_args!("and so are {} more names", changed.len() - TOLD));
+        }
+        if let (Some(signer), None) = (signer, names.signer()) {
+            printer.warning(format_args!(
+                "the names in {} were signed by {signer}, and are not any more: sign them with \
+                 `precompile sign`",
+                path.display()
+            ));
+        }
+        Ok(())
+    }
+}
