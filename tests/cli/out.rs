@@ -126,8 +126,8 @@ fn the_same_inputs_make_the_same_image() {
             (items(&world, &image), fs::read(list).unwrap())
         };
     let first = make("022", false, "1000000000", &["-j1"]);
-    // Six entries, three groups, and the image itself.
-    assert_eq!(first.0.len(), 10, "{:?}", first.0.iter().map(|item| &item.0).collect::<Vec<_>>());
+    // Six entries, three groups, the names, and the image itself.
+    assert_eq!(first.0.len(), 11, "{:?}", first.0.iter().map(|item| &item.0).collect::<Vec<_>>());
     assert!(first.0.iter().all(|item| item.2 == [1_000_000_000, 0]), "each has the time");
     std::thread::sleep(std::time::Duration::from_millis(1100));
     let others: [(&str, bool, &[&str]); 4] = [
