@@ -1,7 +1,7 @@
 FROM rust:1.95-bookworm AS precompile
 # The sources of this repository.
 COPY . /src
-RUN cargo install --locked --path /src/precompile-cli --root /usr/local
+RUN cargo install --locked --path /src/precompile-cli --root /usr/local && rm -r /src/target
 
 FROM precompile AS cache
 COPY fixtures/programs/hello/hello.wasm /plugins/

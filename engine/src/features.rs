@@ -50,7 +50,8 @@ features! {
     MEMORY64 = 11, "memory64", supported;
     /// Several memories.
     MULTI_MEMORY = 12, "multi-memory", supported;
-    /// Arithmetic in constant expressions.
+    /// Arithmetic in constant expressions. With [`FUNCTION_REFERENCES`](Features::FUNCTION_REFERENCES)
+    /// also constant globals of the module itself, as the specification has them since 3.0.
     EXTENDED_CONST = 13, "extended-const", supported;
     /// Atomics and shared memories.
     THREADS = 14, "threads", supported;

@@ -168,6 +168,29 @@ fn the_host_catches() {
 }
 
 /// Entries in each other, each of which an exception leaves as an error.
+/// An error stands for its exception for good, whatever gets the place of that in the heap.
+#[test]
+fn errors_of_exceptions_that_are_gone_throw_nothing() {
+    for (name, engine) in engines() {
+        let mut env = Env::new(&engine, |mut caller, x| {
+            let throw = exported(&mut caller, "throw").typed::<i32, ()>(&caller)?;
+            let old = throw.call(&mut caller, x).unwrap_err();
+            {
+                let mut scope = RootScope::new(&mut caller);
+                assert!(scope.as_context_mut().take_pending_exception().is_some());
+            }
+            caller.gc(None)?;
+            // The only exception that there is now.
+            assert!(throw.call(&mut caller, x + 1).unwrap_err().is::<ThrownException>());
+            Err(old)
+        });
+        let error = env.run("catch", 7).unwrap_err();
+        assert!(error.is::<ThrownException>(), "{name}");
+        let pending = env.store.take_pending_exception().expect("nobody took it");
+        assert_eq!(pending.field(&mut env.store, 0).unwrap().unwrap_i32(), 8, "{name}");
+    }
+}
+
 #[test]
 fn many_activations() {
     for (name, engine) in engines() {

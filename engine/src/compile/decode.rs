@@ -5,7 +5,7 @@
 
 use super::proposals;
 use crate::Features;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, ModuleError, Result};
 use crate::wasm::index::*;
 use crate::wasm::module::*;
 use crate::wasm::types::*;
@@ -36,7 +36,22 @@ pub(crate) fn decode(module: &[u8], features: Features) -> Result<Decoded<'_>> {
     if u32::try_from(module.len()).is_err() {
         return Err(Error::module(ErrorKind::Limit, None, "the module is larger than 4 GiB"));
     }
-    Decoder::new(module, proposals::validator_features(features)).run()
+    let flags = proposals::validator_features(features);
+    let refused = match Decoder::new(module, flags).run() {
+        Err(refused) => refused,
+        decoded => return decoded,
+    };
+    let message = refused.downcast_ref::<ModuleError>().map_or("", |error| &error.message);
+    let Some(wider) = proposals::for_own_globals(features, message) else {
+        return Err(refused);
+    };
+    // What else these flags let through, the decoder refuses itself: types came before, bodies get
+    // the flags that they have always had.
+    match Decoder::new(module, wider).run() {
+        Ok(decoded) => Ok(Decoded { features: flags, ..decoded }),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Err(refused),
+        Err(error) => Err(error),
+    }
 }
 
 impl<'a> Decoded<'a> {

@@ -31,6 +31,8 @@ pub(crate) struct Size {
     pub(crate) operands: usize,
     /// Handlers of exceptions, each as often as calls name it.
     pub(crate) handlers: usize,
+    /// What branches pass on to the parameters of blocks, each as often as a branch does.
+    pub(crate) arguments: usize,
 }
 
 impl Size {
@@ -39,21 +41,32 @@ impl Size {
         // Of 26 MB of Python, 30 MB of Ruby and others, no function has more than 5 values a byte.
         // Block parameters that stand for one local each are what makes more.
         self.values > 20_000 + 8 * self.bytes
-            || self.table() > 1 << 26
-            // A value that comes from outside is looked up through all of them.
+            // Each is a move where registers are given out in one pass.
+            || self.arguments > 20_000 + 8 * self.bytes
+            // The most in those programs: 1.5 million, and 2.6 arguments a byte.
+            || self.table() > 1 << 23
+            || self.lookups() > 1 << 26
             || self.loop_depth > 500
     }
 
     /// Whether it has more values than even operands and results account for: blocks with many
     /// parameters make them without end from few bytes. So do blocks with handlers in each other,
-    /// every one of which has those of all around it.
+    /// every one of which has those of all around it, and branches that pass many operands on.
     pub(crate) fn is_hopeless(&self) -> bool {
-        self.values + self.handlers > 200_000 + 64 * self.bytes || self.table() > 1 << 28
+        self.values + self.handlers + self.arguments > 200_000 + 64 * self.bytes
+            || self.table() > 1 << 26
+            || self.lookups() > 1 << 26
     }
 
     /// Most entries of the builder's table of variables and blocks.
     fn table(&self) -> usize {
         self.variables.saturating_mul(self.blocks)
+    }
+
+    /// Most steps to find the values of variables: one that comes from outside of all loops is
+    /// looked up from each through all around that.
+    fn lookups(&self) -> usize {
+        self.variables.saturating_mul(self.loop_depth).saturating_mul(self.loop_depth)
     }
 
     /// Whether it is too much for optimisation and for the better register allocator. The same

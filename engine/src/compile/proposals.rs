@@ -51,6 +51,18 @@ pub(crate) fn validator_features(features: Features) -> WasmFeatures {
     on.fold(ALWAYS, |all, row| all.union(row.1))
 }
 
+/// How the validator refuses a constant expression that reads a global of the module itself.
+const OWN_GLOBAL: &str = "constant expression required: global.get of locally defined global";
+
+/// Other flags for the validator if it said `refused`, which is about a global that the specification lets a
+/// constant expression read: any constant one before it. That came with garbage-collected types
+/// and has one flag with them, but needs none of them.
+pub(crate) fn for_own_globals(features: Features, refused: &str) -> Option<WasmFeatures> {
+    let needs = Features::EXTENDED_CONST.union(Features::FUNCTION_REFERENCES);
+    (features.contains(needs) && refused.starts_with(OWN_GLOBAL))
+        .then(|| validator_features(features).union(WasmFeatures::GC))
+}
+
 /// Says of an invalid `module` which proposals would make it valid: an error of the kind
 /// `Unsupported` that names them, at the place where the module was refused. `error` as it is
 /// where none would.
@@ -63,10 +75,16 @@ pub(crate) fn explain(module: &[u8], features: Features, error: Error) -> Error 
     let Some(refused) = error.downcast_ref::<ModuleError>() else {
         return error;
     };
-    let Some(needed) = needed(module, validator_features(features)) else {
+    let enabled = validator_features(features);
+    let Some(mut needed) = needed(module, enabled) else {
         return error;
     };
-    let enabled = validator_features(features);
+    // With the rest, a module that reads its own globals is let through, so they are no reason.
+    let rest = needed.difference(WasmFeatures::GC);
+    let own = validate(module, enabled.union(rest)).err();
+    if !rest.is_empty() && own.is_some_and(|e| for_own_globals(features, e.message()).is_some()) {
+        needed = rest;
+    }
     let missing =
         PROPOSALS.iter().filter(|row| needed.intersects(row.1) && !enabled.contains(row.1));
     let is_supported = |row: &&(_, _, Option<Features>)| {

@@ -251,6 +251,53 @@ fn switched_off_is_told_from_unsupported() {
     assert_eq!(artifact(&module, &fingerprint, 1).unwrap_err().kind(), ErrorKind::Config);
 }
 
+/// What came with garbage-collected types and needs none of them. The types stay out, also where
+/// one flag of the validator lets in both.
+#[test]
+fn constant_globals_are_read_in_constant_expressions() {
+    let own = "(global $a i32 (i32.const 1)) (global i32 (global.get $a))";
+    let compile = |module: &[u8], features| {
+        let fingerprint = Fingerprint { features, ..fingerprint(CpuLevel::X86_64V2) };
+        artifact(module, &fingerprint, 1).map(drop)
+    };
+    let fine = binary(&format!("(module {own})"));
+    compile(&fine, Features::default()).unwrap();
+    let error = compile(&fine, Features::WASM2).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:#}");
+    for (with, kind, words) in [
+        ("(type (struct))", ErrorKind::Unsupported, "the proposal gc, which is not supported"),
+        ("(rec (type (func)) (type (func)))", ErrorKind::Unsupported, "proposal gc"),
+        ("(type (sub (func)))", ErrorKind::Unsupported, "proposal gc"),
+        ("(type $f (func (param (ref $f))))", ErrorKind::Unsupported, "proposal gc"),
+        ("(global anyref (ref.null any))", ErrorKind::Unsupported, "the proposal gc"),
+        ("(func (local nullfuncref))", ErrorKind::Unsupported, "the proposal gc"),
+        ("(func (drop (ref.i31 (i32.const 0))))", ErrorKind::Unsupported, "the proposal gc"),
+        ("(global (mut i32) (i32.const 1)) (global i32 (global.get 2))", ErrorKind::Invalid, "mut"),
+        (
+            "(memory 1 1 shared)",
+            ErrorKind::Unsupported,
+            "the proposal threads, which is switched off",
+        ),
+        (
+            "(func (result i64 i64) (i64.add128 (i64.const 0) (i64.const 0) (i64.const 0) (i64.const 0)))",
+            ErrorKind::Unsupported,
+            "the proposal wide-arithmetic, which is switched off",
+        ),
+        ("(global i64 (global.get $a))", ErrorKind::Invalid, "type mismatch"),
+        ("(global i32 (global.get 2))", ErrorKind::Invalid, "global"),
+    ] {
+        let module = binary(&format!("(module {own} {with})"));
+        let error = compile(&module, Features::default()).unwrap_err();
+        assert_eq!(error.kind(), kind, "{with}: {error:#}");
+        assert!(format!("{error:#}").contains(words), "{with}: {error:#}");
+        assert_eq!(
+            super::validate(&module, Features::default()).unwrap_err().kind(),
+            kind,
+            "{with}"
+        );
+    }
+}
+
 #[test]
 fn what_is_no_module_is_told_what_it_is() {
     let cases: [(&[u8], &str); 8] = [

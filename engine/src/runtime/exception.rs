@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// An exception in a store's heap.
 pub(crate) struct Exception {
+    /// Which of the store's exceptions it is: another one may get its handle.
+    serial: u64,
     /// The tag's number in the store.
     tag: usize,
     /// The tag's type: its parameters are those of `values`.
@@ -67,7 +69,8 @@ pub enum ExnRef {}
 #[derive(Clone, Debug)]
 pub struct ThrownException {
     store: u64,
-    exception: Handle,
+    /// Of the exception.
+    serial: u64,
     ty: Arc<Signature>,
 }
 
@@ -105,7 +108,7 @@ impl ExnRef {
         }
         let values = fields.iter().zip(&ty.params).map(|(field, ty)| field.to_raw(*ty, store));
         let values = values.collect::<Result<_>>()?;
-        let exception = store.add_exception(Exception { tag, ty, values })?;
+        let exception = store.add_exception(tag, ty, values)?;
         Ok(Rooted::new(store, exception))
     }
 }
@@ -170,7 +173,14 @@ impl StoreOpaque {
         }
     }
 
-    fn add_exception(&mut self, exception: Exception) -> Result<Handle> {
+    fn add_exception(
+        &mut self,
+        tag: usize,
+        ty: Arc<Signature>,
+        values: Box<[ValRaw]>,
+    ) -> Result<Handle> {
+        self.exceptions += 1;
+        let exception = Exception { serial: self.exceptions, tag, ty, values };
         self.alloc(Object::Exception(exception))?
             .map_err(|_| Error::wrap(ErrorKind::Limit, GcHeapOutOfMemory::new(())))
     }
@@ -178,7 +188,7 @@ impl StoreOpaque {
     /// Throws a new exception from wasm.
     pub(crate) fn throw_new(&mut self, tag: usize, values: Box<[ValRaw]>) -> Raise {
         let ty = self.tags[tag].func_type().0.clone();
-        match self.add_exception(Exception { tag, ty, values }) {
+        match self.add_exception(tag, ty, values) {
             Ok(exception) => self.throw_again(exception),
             Err(error) => error.into(),
         }
@@ -202,9 +212,10 @@ impl StoreOpaque {
     pub(crate) fn raise_of(&mut self, error: Error) -> Raise {
         let thrown = error.downcast_ref::<ThrownException>();
         let thrown = thrown.filter(|thrown| thrown.store == self.id());
-        let pending = self
-            .pending_exception
-            .filter(|exception| thrown.is_some_and(|thrown| thrown.exception == *exception));
+        let pending = self.pending_exception.filter(|pending| {
+            let pending = self.exception(*pending).ok();
+            thrown.zip(pending).is_some_and(|(thrown, pending)| thrown.serial == pending.serial)
+        });
         let Some(exception) = pending else {
             return error.into();
         };
@@ -225,7 +236,7 @@ impl StoreOpaque {
         match self.exception(handle) {
             Ok(exception) => {
                 let (store, ty) = (self.id(), exception.ty.clone());
-                let thrown = ThrownException { store, exception: handle, ty };
+                let thrown = ThrownException { store, serial: exception.serial, ty };
                 Error::wrap(ErrorKind::Exception, thrown)
             }
             Err(error) => error,

@@ -60,8 +60,9 @@ pub trait ResourceLimiter: Send {
         Ok(())
     }
 
-    /// Most objects in a store's heap: values of the host that wasm holds, or that wait to be
-    /// collected.
+    /// Most objects in a store's heap: values of the host that wasm holds, exceptions that it
+    /// keeps, and both where they wait to be collected. An exception has up to 1,000 values of 16
+    /// bytes, which limits of memories and tables do not count.
     fn heap_objects(&self) -> usize {
         DEFAULT_OBJECTS
     }

@@ -86,6 +86,8 @@ pub struct StoreOpaque {
     pub(crate) roots: Roots,
     /// The exception that an error stands for, on its way through the host.
     pub(crate) pending_exception: Option<Handle>,
+    /// How many exceptions there ever were.
+    pub(crate) exceptions: u64,
     /// Modules of the instances, each once: code must live as long as references to it.
     modules: Vec<Module>,
     /// By type, the host trampoline of one of `modules`, for types that host functions here have.
@@ -172,6 +174,7 @@ impl StoreOpaque {
             schedule: Schedule::default(),
             roots: Roots::default(),
             pending_exception: None,
+            exceptions: 0,
             modules: Vec::new(),
             trampolines: HashMap::new(),
             host_funcs: Vec::new(),

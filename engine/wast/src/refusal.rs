@@ -10,6 +10,7 @@ use precompile::{Config, Engine, Error, ErrorKind, Features, Module, Result};
 const EARLIER: &[&str] = &[
     "multiple memories",
     "multiple tables",
+    "unknown global",
     "invalid result arity",
     "zero byte expected",
     "zero flag expected",

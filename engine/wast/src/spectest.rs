@@ -1,5 +1,5 @@
-//! The host's modules: `spectest`, which the specification's tests import from, and `wasmtime`,
-//! which that engine's own tests do.
+//! The host's modules: `spectest`, which the specification's tests import from, and `wasmtime` and
+//! `wasmitest`, which the own tests of two engines do.
 
 use precompile::{
     ErrorKind, Extern, Global, GlobalType, Linker, Memory, MemoryType, Mutability, Ref, RefType,
@@ -7,12 +7,13 @@ use precompile::{
 };
 
 /// The names of the host's modules.
-pub(crate) const NAMES: [&str; 2] = [NAME, ENGINE];
+pub(crate) const NAMES: [&str; 3] = [NAME, WASMTIME, WASMI];
 
 const NAME: &str = "spectest";
-const ENGINE: &str = "wasmtime";
+const WASMTIME: &str = "wasmtime";
+const WASMI: &str = "wasmitest";
 
-/// Defines the exports of both. What its functions are called with is printed nowhere.
+/// Defines the exports of all. What its functions are called with is printed nowhere.
 pub(crate) fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<()> {
     linker.func_wrap(NAME, "print", || {})?;
     linker.func_wrap(NAME, "print_i32", |_: i32| {})?;
@@ -47,6 +48,15 @@ pub(crate) fn define(linker: &mut Linker<()>, store: &mut Store<()>) -> Result<(
         Err(error) => return Err(error),
     }
     // When garbage is collected is the engine's own business, so doing nothing is right.
-    linker.func_wrap(ENGINE, "gc", || {})?;
+    linker.func_wrap(WASMTIME, "gc", || {})?;
+    linker.func_wrap(WASMI, "identity-0", || {})?;
+    linker.func_wrap(WASMI, "identity-1", |a: i64| a)?;
+    linker.func_wrap(WASMI, "identity-2", |a: i64, b: i64| (a, b))?;
+    linker.func_wrap(WASMI, "offset-1", |a: i64| a.wrapping_add(1))?;
+    linker.func_wrap(WASMI, "offset-2", |a: i64, b: i64| (a.wrapping_add(1), b.wrapping_add(2)))?;
+    linker.func_wrap(WASMI, "sum-3", |a: i64, b: i64, c: i64| a.wrapping_add(b).wrapping_add(c))?;
+    linker.func_wrap(WASMI, "iota-3", |a: i64| {
+        (a.wrapping_add(1), a.wrapping_add(2), a.wrapping_add(3))
+    })?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::report::{self, Printer, SCHEMA_VERSION, clean};
 use crate::rows::MissRow;
 use crate::{input, plan};
 use precompile::cache::{Mode, to_hex};
-use precompile::{Difference, Engine, ErrorKind, Explanation, Neighbour, Outcome};
+use precompile::{Difference, Engine, ErrorKind, Explanation, Miss, Neighbour, Outcome};
 use serde_json::{Map, Value, json};
 
 pub(crate) fn explain(args: &Explain) -> u8 {
@@ -44,7 +44,12 @@ pub(crate) fn explain(args: &Explain) -> u8 {
             // There is nothing more to say: it is not known which module is meant.
             Err(error) if error.kind() == ErrorKind::Miss => {
                 printer.failure("Missing", format!("{path}: {error:#}"));
-                return MISS;
+                let miss = error.downcast_ref::<Miss>().map(MissRow::from);
+                let one = json!({ "digest": null, "outcome": "missing", "miss": miss });
+                return match args.format {
+                    Format::Json => written(report::json(&whole(&path, vec![one])), MISS),
+                    Format::Text => MISS,
+                };
             }
             Err(error) => {
                 printer.failure("Invalid", format!("{path} {error:#}"));
@@ -57,18 +62,24 @@ pub(crate) fn explain(args: &Explain) -> u8 {
     };
     let code = if all.iter().all(is_hit) { FINE } else { MISS };
     let result = match args.format {
-        Format::Json => report::json(&json!({
-            "schema_version": SCHEMA_VERSION,
-            "command": "explain",
-            "path": path,
-            "explanations": all.iter().map(|(_, one)| document(one)).collect::<Vec<_>>(),
-        })),
+        Format::Json => {
+            report::json(&whole(&path, all.iter().map(|(_, one)| document(one)).collect()))
+        }
         Format::Text => {
             let blocks: Vec<_> = all.iter().map(|(engine, one)| text(&path, engine, one)).collect();
             report::data(&clean(&blocks.join("\n")))
         }
     };
     written(result, code)
+}
+
+fn whole(path: &str, explanations: Vec<Value>) -> Value {
+    json!({
+        "schema_version": SCHEMA_VERSION,
+        "command": "explain",
+        "path": path,
+        "explanations": explanations,
+    })
 }
 
 fn document(one: &Explanation) -> Value {

@@ -2,8 +2,8 @@
 //!
 //! `cargo run --profile fair -p bench -- load` prints, for generated modules of 1 k, 10 k and
 //! 100 k functions, how long each engine takes from a file's path to a callable export
-//! (`deserialize_file_unchecked`, and a lookup), and how our times differ. Best of many, in one process, the
-//! engines in turns; the numbers to compare are the ratios.
+//! (`deserialize_file_unchecked`, and a lookup), and how our times differ. Best of many, in one
+//! process, the engines in turns; the numbers to compare are the ratios.
 //!
 //! `… -- meter` prints what fuel and epochs cost programs that do little else than what is
 //! metered. Compiled code does not depend on the profile, so any will do.

@@ -13,6 +13,7 @@ use crate::wasm::index::SigIndex;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, BlockArg, InstBuilder};
 use cranelift_codegen::packed_option::PackedOption;
+use std::collections::HashSet;
 use wasmparser::{BlockType, BrTable, Operator as Op};
 
 /// Most targets of one `br_table`: what the branches of every target reach for sure. Neither
@@ -30,6 +31,8 @@ pub(super) struct Control {
     loops: usize,
     open_loops: usize,
     loop_depth: usize,
+    /// How many operands branches have passed on, or an `if` keeps for its other arm.
+    passed: usize,
     /// Arguments of the branch at hand; here to keep the allocation.
     args: Vec<BlockArg>,
 }
@@ -42,6 +45,11 @@ impl Control {
     /// How many loops there were, and how many at most in each other.
     pub(super) fn loops(&self) -> (usize, usize) {
         (self.loops, self.loop_depth)
+    }
+
+    /// How many operands branches pass on, or an `if` keeps for its other arm.
+    pub(super) fn passed(&self) -> usize {
+        self.passed
     }
 
     fn frame(&self, depth: u32) -> usize {
@@ -226,6 +234,7 @@ fn enter_if(t: &mut Translator<'_, '_>, ty: Type) {
     let condition = t.pop();
     let height = t.stack.len() - ty.params(t);
     let params = t.stack[height..].to_vec();
+    t.control.passed += params.len();
     let (then, otherwise) = (t.builder.create_block(), t.builder.create_block());
     metering::charge(t);
     // Neither takes arguments: what is on the stack here is as good in both.
@@ -339,6 +348,7 @@ fn label(t: &mut Translator<'_, '_>, depth: u32) -> (ir::Block, usize) {
 /// The top `count` values as arguments of a branch. Give the vector back.
 fn take_args(t: &mut Translator<'_, '_>, count: usize) -> Vec<BlockArg> {
     t.canonical_top(count);
+    t.control.passed += count;
     let mut args = std::mem::take(&mut t.control.args);
     args.clear();
     args.extend(t.stack[t.stack.len() - count..].iter().copied().map(BlockArg::Value));
@@ -390,13 +400,21 @@ fn branch_table(t: &mut Translator<'_, '_>, targets: &BrTable<'_>, offset: u64) 
         branch(t, targets.default());
         return Ok(());
     }
-    let mut edges = Vec::new();
-    let mut table = Vec::with_capacity(targets.len() as usize);
-    for depth in targets.targets() {
-        let depth = depth.map_err(super::invalid)?;
-        table.push(table_entry(t, depth, &mut edges));
+    let depths = targets.targets().chain([Ok(targets.default())]);
+    let mut depths = depths.collect::<Result<Vec<_>, _>>().map_err(super::invalid)?;
+    let (mut seen, mut repeated) = (HashSet::new(), HashSet::new());
+    for depth in &depths {
+        if !seen.insert(*depth) {
+            repeated.insert(*depth);
+        }
     }
-    let default = table_entry(t, targets.default(), &mut edges);
+    let default = depths.pop().expect("there is a default");
+    let mut edges = Vec::new();
+    let mut entry = |t: &mut Translator<'_, '_>, depth| {
+        table_entry(t, depth, repeated.contains(&depth), &mut edges)
+    };
+    let table: Vec<_> = depths.into_iter().map(|depth| entry(t, depth)).collect();
+    let default = entry(t, default);
     let table = t.builder.create_jump_table(ir::JumpTableData::new(default, &table));
     metering::charge(t);
     t.builder.ins().br_table(index, table);
@@ -411,15 +429,17 @@ fn branch_table(t: &mut Translator<'_, '_>, targets: &BrTable<'_>, offset: u64) 
 }
 
 /// An entry of a jump table. One that has to pass values goes through a block of its own, one a
-/// label, so that they are not written down once an entry.
+/// label, so that they are not written down once an entry; so does one of a label that has several
+/// entries, for the sake of the values of locals, which the builder may come to pass.
 fn table_entry(
     t: &mut Translator<'_, '_>,
     depth: u32,
+    repeated: bool,
     edges: &mut Vec<(u32, ir::Block)>,
 ) -> ir::BlockCall {
     let (block, count) = label(t, depth);
     let mut target = block;
-    if count > 0 {
+    if count > 0 || repeated {
         let frame = t.control.frame(depth);
         target = t.control.frames[frame].edge.expand().unwrap_or_else(|| {
             let edge = t.builder.create_block();

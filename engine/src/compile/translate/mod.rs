@@ -200,16 +200,15 @@ pub(crate) fn body(
         t.builder.set_srcloc(ir::SourceLoc::new(offset as u32));
         operator(&mut t, &op, offset)?;
         t.measure(&mut size);
-        if storage == Storage::Values && size.overflows() {
+        if !fits(&size, storage, offset)? {
             return Ok(None);
-        }
-        if size.is_hopeless() {
-            let message = "the function is too complex: \
-                           it makes far more values and handlers than it has bytes";
-            return Err(Error::module(ErrorKind::Limit, offset, message));
         }
     }
     operators.finish().map_err(invalid)?;
+    size.arguments = arguments(t.builder.func);
+    if !fits(&size, storage, body.range().start)? {
+        return Ok(None);
+    }
     if t.has_handles {
         check_handles(&t, size.operands, body.range().start)?;
     }
@@ -217,6 +216,32 @@ pub(crate) fn body(
     let mut called: Vec<_> = t.called.into_iter().collect();
     called.sort_unstable();
     Ok(Some(Translated { size, called, lists: t.handlers.into_lists() }))
+}
+
+/// Whether a function of `size` may keep its locals in `storage`.
+///
+/// # Errors
+/// If it is too large however they are kept. It is so at `offset`.
+fn fits(size: &Size, storage: Storage, offset: u64) -> Result<bool> {
+    if storage == Storage::Values && size.overflows() {
+        return Ok(false);
+    }
+    if size.is_hopeless() {
+        let message = "the function is too complex: its blocks have \
+                       far more values, arguments and handlers than it has bytes";
+        return Err(Error::module(ErrorKind::Limit, offset, message));
+    }
+    Ok(true)
+}
+
+/// What branches pass on, those values included that stand for locals.
+fn arguments(func: &ir::Function) -> usize {
+    let dfg = &func.dfg;
+    let insts = func.layout.blocks().filter_map(|block| func.layout.last_inst(block));
+    let calls = insts.flat_map(|inst| {
+        dfg.insts[inst].branch_destination(&dfg.jump_tables, &dfg.exception_tables)
+    });
+    calls.map(|call| call.len(&dfg.value_lists)).sum()
 }
 
 /// Checks that the handles of a function are not too many to be kept: Cranelift has a set of them
@@ -332,6 +357,7 @@ impl Translator<'_, '_> {
         (size.loops, size.loop_depth) = self.control.loops();
         size.operands = size.operands.max(self.stack.len());
         size.handlers = self.handlers.entries();
+        size.arguments = self.control.passed();
     }
 
     /// Pushes a value.
