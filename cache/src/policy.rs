@@ -16,9 +16,9 @@ use crate::error::{Error, ErrorKind, Result};
 pub enum Policy {
     /// The trailer, and a checksum over the whole content the first time that this user gets this
     /// file since the machine was started; from then on the trailer. Files that were checked are
-    /// remembered in the read-write directory, by what changes whenever a file does. Where that does
-    /// not work, and for content up to 1 MiB: the checksum each time; for longer content the trailer
-    /// only.
+    /// remembered in the read-write directory, by what changes whenever a file does; on file systems
+    /// where nothing is known to, the checksum each time. Without a read-write directory: the
+    /// checksum each time for content up to 1 MiB, for longer content the trailer only.
     ///
     /// Finds damage at a cost that nobody notices.
     #[default]

@@ -53,7 +53,8 @@ counters! {
     misses_off,
     /// Damaged entries that were met, also when a later layer then hit.
     damaged,
-    /// Errors of the operating system that lookups met, also when a later layer then hit.
+    /// Errors of the operating system that lookups and explanations met, also when a later layer
+    /// then hit.
     io_errors,
     /// Hits that the caller rejected as damaged.
     rejected_corrupt,
@@ -91,6 +92,9 @@ counters! {
     memo_failures,
     /// Lines that could not be noted in the record.
     record_failures,
+    /// Failures in the read-write directory that nothing depends on: the time of last use was not
+    /// noted, a file that is not needed any more not removed, the ledger of the budget not read.
+    housekeeping_failures,
 }
 
 /// One counter. Counters order nothing, so relaxed operations do.

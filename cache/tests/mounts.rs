@@ -50,6 +50,12 @@ fn namespace(role: &str, size: &str) {
     assert!(output.status.success(), "{told}");
 }
 
+/// Copies a program in a process of its own: one that another thread starts meanwhile would have a
+/// copy of ours open, and a program that is open for writing cannot be started.
+fn copy(program: &Path, to: &Path) {
+    assert!(Command::new("cp").args([program, to]).status().unwrap().success());
+}
+
 fn remount(dir: &Path, options: &str) {
     let options = format!("remount,{options}");
     assert!(Command::new("mount").args(["-o", &options]).arg(dir).status().unwrap().success());
@@ -80,6 +86,7 @@ fn role() {
         "full" => full(&dir),
         "turned" => turned_read_only(&dir),
         "lost" => permission_lost(&dir),
+        "unknown" => nothing_remembered(&dir),
         _ => panic!("unknown role {role}"),
     }
 }
@@ -180,6 +187,40 @@ fn turned_read_only(dir: &Path) {
     assert!(layers.publish(&key(2), &content(10), b"").is_none(), "and it goes on");
 }
 
+#[test]
+fn damage_on_a_file_system_where_nothing_is_remembered() {
+    namespace("unknown", "20m");
+}
+
+fn nothing_remembered(dir: &Path) {
+    let other = dir.join("other");
+    fs::create_dir(&other).unwrap();
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "ramfs", "-o", "mode=0755", "ramfs"]).arg(&other);
+    assert!(mount.status().unwrap().success());
+    let image = DirCache::open_image(other.join("image")).unwrap();
+    // Longer than what is checked without a place to remember it in.
+    image.add(&key(1), &content(3 << 20), b"").unwrap();
+    let entry = image.entry_path(&key(1));
+    let good = fs::read(&entry).unwrap();
+    let mut bad = good.clone();
+    bad[2 << 20] ^= 1;
+    let hits = |rw: Option<&Path>| {
+        let layers = Layers::builder().read_only(image.path());
+        let layers = if let Some(rw) = rw { layers.read_write(rw) } else { layers };
+        layers.try_build().unwrap().lookup(&key(1)).is_hit()
+    };
+    for rw in [dir.join("rw"), other.join("rw")] {
+        fs::write(&entry, &good).unwrap();
+        assert!(hits(Some(&rw)) && hits(None));
+        std::thread::sleep(std::time::Duration::from_millis(3200));
+        assert!(hits(Some(&rw)));
+        fs::write(&entry, &bad).unwrap();
+        assert!(!hits(Some(&rw)), "with a directory of one's own damage is never served");
+        assert!(hits(None), "without, no more than the trailer is looked at");
+    }
+}
+
 /// As root, who may do everything, another user has to be asked.
 #[test]
 fn permission_that_is_lost_after_the_start() {
@@ -192,7 +233,7 @@ fn permission_that_is_lost_after_the_start() {
     fs::create_dir(&own).unwrap();
     chown(&own, Some(12345), Some(12345)).unwrap();
     let binary = folder.path().join("binary");
-    fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
+    copy(&std::env::current_exe().unwrap(), &binary);
     let mut child = Command::new(&binary);
     child.args(["--exact", "role", "--nocapture"]).env(ROLE, "lost").env(DIR, &own);
     let output = child.uid(12345).gid(12345).current_dir("/").output().unwrap();

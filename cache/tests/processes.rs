@@ -254,7 +254,9 @@ fn another_user_reads_an_image() {
     fs::set_permissions(folder.path().join("rw"), fs::Permissions::from_mode(0o755)).unwrap();
     // The binary may lie where the other user cannot go.
     let binary = folder.path().join("binary");
-    fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
+    // By another process, since one that is started meanwhile would have our copy open, and what is
+    // open for writing cannot be started.
+    wait(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&binary).spawn().unwrap());
     let mut child = start(&binary);
     child.args(["--exact", "role"]).env(ROLE, "foreign").env(DIR, folder.path());
     let output = child.uid(12345).gid(12345).current_dir("/").output().unwrap();

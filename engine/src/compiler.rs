@@ -1,4 +1,5 @@
-//! Compiling into a file in memory, from which a module is mapped and a cache is filled.
+//! Compiling into a file in memory, from which a module is mapped and a cache is filled; where a
+//! process has no room for one more open file, or may not make such ones, into its own memory.
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::fingerprint::{ModuleDigest, entry_id};
@@ -8,7 +9,7 @@ use crate::runtime::vm::doors;
 use crate::trace::{self, Step, Told};
 use crate::{Engine, precompile};
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Cursor};
 use std::sync::Arc;
 
 /// Whether this build has a compiler.
@@ -16,8 +17,13 @@ pub(crate) const PRESENT: bool = true;
 
 /// An artifact that was just made.
 pub(crate) struct Compiled {
-    file: File,
+    body: Body,
     len: u64,
+}
+
+enum Body {
+    File(File),
+    Bytes(Vec<u8>),
 }
 
 /// Compiles `module`.
@@ -45,19 +51,27 @@ fn try_compile(
     digest: ModuleDigest,
     report: &mut Report,
 ) -> Result<Compiled> {
-    let mut out = BufWriter::with_capacity(1 << 20, doors::scratch_file()?);
-    let summary = precompile::compile(engine, module, digest, &mut out)?;
+    let (body, summary) = match doors::scratch_file() {
+        Ok(file) => {
+            let mut out = BufWriter::with_capacity(1 << 20, file);
+            let summary = precompile::compile(engine, module, digest, &mut out)?;
+            let file = out.into_inner().map_err(std::io::IntoInnerError::into_error);
+            let file = file.map_err(|error| Error::wrap(ErrorKind::Io, error));
+            (Body::File(file.context("cannot write the compiled module")?), summary)
+        }
+        Err(_) => {
+            let mut out = Cursor::new(Vec::new());
+            let summary = precompile::compile(engine, module, digest, &mut out)?;
+            (Body::Bytes(out.into_inner()), summary)
+        }
+    };
     report.artifact_len = summary.artifact_len;
     report.text_len = summary.text_len;
     report.functions = summary.functions;
     report.decode = summary.decode;
     report.compile = summary.compile;
     report.write = summary.write;
-    let file = out.into_inner().map_err(|error| Error::wrap(ErrorKind::Io, error.into_error()));
-    Ok(Compiled {
-        file: file.context("cannot write the compiled module")?,
-        len: summary.artifact_len,
-    })
+    Ok(Compiled { body, len: summary.artifact_len })
 }
 
 /// Validates `module`.
@@ -72,11 +86,22 @@ impl Compiled {
     /// For a cache.
     ///
     /// # Errors
-    /// If the process has no room for another open file.
+    /// If it cannot be read back.
     #[cfg(feature = "cache")]
     pub(crate) fn content(&self) -> Result<precompile_cache::Content> {
-        let file = self.file.try_clone().map_err(|error| Error::wrap(ErrorKind::Io, error))?;
-        Ok(precompile_cache::Content::from_file(file, self.len))
+        use precompile_cache::Content;
+        let file = match &self.body {
+            Body::Bytes(bytes) => return Ok(Content::from_bytes(&bytes[..])),
+            Body::File(file) => file,
+        };
+        if let Ok(file) = file.try_clone() {
+            return Ok(Content::from_file(file, self.len));
+        }
+        // There is no room for another open file.
+        let mut bytes = vec![0; usize::try_from(self.len).unwrap_or(usize::MAX)];
+        let read = std::os::unix::fs::FileExt::read_exact_at(file, &mut bytes, 0);
+        read.map_err(|error| Error::wrap(ErrorKind::Io, error))?;
+        Ok(Content::from_bytes(bytes))
     }
 
     /// For loading.
@@ -84,6 +109,9 @@ impl Compiled {
     /// # Errors
     /// If it cannot be mapped.
     pub(crate) fn into_mapping(self) -> Result<Arc<CodeMapping>> {
-        doors::of_compiler(self.file, self.len)
+        match self.body {
+            Body::File(file) => doors::of_compiler(file, self.len),
+            Body::Bytes(bytes) => doors::of_compiler_in_memory(&bytes),
+        }
     }
 }

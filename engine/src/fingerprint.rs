@@ -207,6 +207,21 @@ impl Difference {
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} is {}, this engine needs {}", self.field, self.found, self.expected)?;
+        if self.field == "features" {
+            // Two long lists: what is in one of them only.
+            let set = |list: &str| {
+                let known = list.split('+').filter_map(Features::from_name);
+                known.fold(Features::NONE, Features::union)
+            };
+            let (found, expected) = (set(&self.found), set(&self.expected));
+            for (word, names) in
+                [("without", expected.difference(found)), ("with", found.difference(expected))]
+            {
+                if !names.is_empty() {
+                    write!(f, "; it is made {word} {names}")?;
+                }
+            }
+        }
         if self.lacking.is_empty() {
             return Ok(());
         }
@@ -247,12 +262,15 @@ impl ModuleDigest {
 /// SHA-256 over a domain tag, the format's version (u32, little endian), the length of the
 /// fingerprint's canonical bytes (u64, little endian), these bytes, and the digest.
 pub(crate) fn entry_id(digest: &ModuleDigest, fingerprint: &Fingerprint) -> [u8; 32] {
-    let bytes = fingerprint.to_bytes();
+    id(digest, &fingerprint.to_bytes())
+}
+
+fn id(digest: &ModuleDigest, bytes: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(b"precompile entry id\0");
     hash.update(FORMAT_VERSION.to_le_bytes());
     hash.update((bytes.len() as u64).to_le_bytes());
-    hash.update(&bytes);
+    hash.update(bytes);
     hash.update(digest.0);
     hash.finalize().into()
 }
@@ -292,6 +310,10 @@ mod tests {
             ("fuel", Fingerprint { fuel: true, ..base }),
             ("epoch-interruption", Fingerprint { epoch_interruption: true, ..base }),
         ];
+        let names: HashSet<_> = changed.iter().map(|(name, _)| *name).collect();
+        let fields = base.fields();
+        let settings = fields.iter().filter(|field| !IDENTITY.contains(&field.name));
+        assert_eq!(names, settings.map(|field| field.name).collect(), "a change of each");
         let digest = ModuleDigest::of(b"module");
         let mut ids = HashSet::from([entry_id(&digest, &base)]);
         for (field, other) in changed {
@@ -301,6 +323,16 @@ mod tests {
             assert_eq!(names, [field]);
         }
         assert!(ids.insert(entry_id(&ModuleDigest::of(b"another"), &base)));
+        // Whatever another engine has in a field, its identity included.
+        for (at, field) in fields.iter().enumerate() {
+            let mut other = fields.clone();
+            other[at].value.push('x');
+            let lines = other.iter().map(|f| format!("{}={}\n", f.name, f.value));
+            let bytes = lines.collect::<String>().into_bytes();
+            assert!(ids.insert(id(&digest, &bytes)), "{} is not in the key", field.name);
+            let differences = nearest_differences(&[base], [&bytes[..]]);
+            assert_eq!(differences[0].field, field.name);
+        }
         assert_eq!(nearest_differences(&[base], [&*base.to_bytes()]), []);
         let both = Fingerprint { fuel: true, bounds: Bounds::Explicit, ..base };
         let fuel = Fingerprint { fuel: true, ..base };
@@ -311,6 +343,16 @@ mod tests {
         };
         assert_eq!(names(&[both]), ["bounds", "fuel"]);
         assert_eq!(names(&[both, fuel]), ["fuel"], "the nearest one");
+    }
+
+    #[test]
+    fn proposals_are_named_alone() {
+        let (simd, threads) = (Features::SIMD, Features::THREADS);
+        let found = base().features.with(simd, false).with(threads, true);
+        let own = Fingerprint { features: base().features.with(threads, false), ..base() };
+        let theirs = Fingerprint { features: found, ..own }.to_bytes();
+        let text = nearest_differences(&[own], [&*theirs])[0].to_string();
+        assert!(text.ends_with("; it is made without simd; it is made with threads"), "{text}");
     }
 
     #[test]

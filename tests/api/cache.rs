@@ -102,71 +102,42 @@ fn a_module_is_mapped_once() {
 #[test]
 fn each_setting_that_changes_code_is_named_when_it_misses() {
     let dir = folder();
-    let level = |cpu| {
-        move |config: &mut Config| {
-            config.cpu(cpu);
-        }
-    };
     let base = |change: &dyn Fn(&mut Config)| {
         engine(Layers::builder().read_write(dir.path()), |config| {
-            level(CpuLevel::X86_64V2)(config);
+            config.cpu(CpuLevel::portable(Target::host().unwrap().arch()));
             change(config);
         })
     };
-    if !cfg!(target_arch = "x86_64") {
-        return;
-    }
-    Module::new(&base(&|_| {}), TEXT).unwrap();
-    type Change = fn(&mut Config);
-    let changes: [(&str, &str, Change); 9] = [
-        ("cpu", "cpu", |c| {
-            c.cpu(CpuLevel::X86_64);
-        }),
-        ("bounds", "bounds", |c| {
-            c.bounds(Bounds::Explicit);
-        }),
-        ("features", "setting", |c| {
-            c.wasm_simd(false);
-        }),
-        ("features", "setting", |c| {
-            c.wasm_extended_const(false);
-        }),
-        ("opt-level", "setting", |c| {
-            c.cranelift_opt_level(OptLevel::None);
-        }),
-        ("nan-canonicalization", "setting", |c| {
-            c.cranelift_nan_canonicalization(true);
-        }),
-        ("relaxed-simd", "setting", |c| {
-            c.relaxed_simd_deterministic(false);
-        }),
-        ("fuel", "setting", |c| {
-            c.consume_fuel(true);
-        }),
-        ("epoch-interruption", "setting", |c| {
-            c.epoch_interruption(true);
-        }),
-    ];
-    for (field, word, change) in changes {
-        let layers = Layers::builder().read_write(dir.path()).mode(Mode::RequireHit);
-        let engine = engine(layers, |config| {
-            level(CpuLevel::X86_64V2)(config);
-            change(config);
-        });
-        let error = Module::new(&engine, TEXT).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Miss, "{error:?}");
-        let miss = error.downcast_ref::<Miss>().unwrap();
+    let own = base(&|_| {});
+    Module::new(&own, TEXT).unwrap();
+    for (field, word, settings) in tests::settings::changed(&own.settings()) {
+        let mut config = Config::from_settings(&settings).unwrap();
+        config.cache(Layers::builder().read_write(dir.path()).mode(Mode::RequireHit));
+        // Of the processor as well, so that what it lacks is no reason.
+        config.assume_host_features(CpuFeatures::from_bits(u64::MAX));
+        let engine = Engine::new(&config).unwrap();
+        let miss = if field == "target" {
+            // Nothing is loaded for another system; asked for it may be.
+            let report = engine.check(wat::parse_str(TEXT).unwrap()).unwrap();
+            let Outcome::Missed { miss } = report.outcome else { panic!("{:?}", report.outcome) };
+            miss
+        } else {
+            let error = Module::new(&engine, TEXT).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Miss, "{error:?}");
+            assert!(error.to_string().contains(&field), "{error}");
+            error.downcast_ref::<Miss>().unwrap().clone()
+        };
         assert_eq!(miss.as_str(), word);
         let Miss::Differs { first: difference, others } = miss else { panic!("{miss:?}") };
         assert!(others.is_empty(), "{others:?}");
         assert_eq!(difference.field, field);
-        assert_ne!(difference.expected, difference.found);
-        assert!(error.to_string().contains(field), "{error}");
+        assert_eq!(Some(&*difference.expected), settings.get(&field));
+        assert_eq!(Some(&*difference.found), own.settings().get(&field));
         assert_eq!((engine.compile_count(), stats(&engine).misses_absent), (0, 1));
         assert_eq!((engine.misses().of(word), engine.misses().total()), (1, 1));
     }
     // What changes no code changes no key.
-    let same: [Change; 4] = [
+    let same: [fn(&mut Config); 4] = [
         |c| {
             c.max_wasm_stack(1 << 20);
         },
@@ -437,5 +408,48 @@ fn files_that_are_too_long_are_refused_unread() {
         assert_eq!(error.kind(), ErrorKind::Limit, "{error:#}");
         let text = format!("{error:#}");
         assert!(text.contains("long.wasm") && text.contains("1 GiB"), "{text}");
+    }
+}
+
+/// Each operation on the disk fails in turn, under an engine: what the program does is what it does
+/// without a cache, and one counter tells of it.
+#[test]
+fn a_failing_disk_changes_no_result() {
+    use precompile_cache::testing::{Errno, Faults};
+    for warm in [false, true] {
+        let mut number = 0;
+        loop {
+            let mut is_over = true;
+            for errno in [Errno::NOSPC, Errno::ROFS, Errno::ACCESS, Errno::IO, Errno::MFILE] {
+                let dir = tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| folder());
+                if warm {
+                    Module::new(&with(dir.path()), TEXT).unwrap();
+                }
+                let faults = Faults::new();
+                let options = DirCache::options().with_faults(&faults);
+                let cache = options.open(dir.path()).unwrap();
+                let engine = engine(Layers::builder().read_write_dir(cache), |_| {});
+                faults.fail_nth(number, errno);
+                let (module, report) = Module::new_reported(&engine, TEXT).unwrap();
+                let what = format!("operation {number} of {:?}: {errno:?}", faults.log());
+                is_over &= faults.log().len() <= number;
+                faults.heal();
+                assert_eq!(run(&module), 42, "{what}");
+                let stats = stats(&engine);
+                let failures = stats.named().filter(|(name, _)| name.ends_with("_failures"));
+                let failures = failures.map(|(_, count)| count).sum::<u64>() + stats.io_errors;
+                let is_reached = faults.log().is_empty() && !is_over;
+                assert_eq!(failures, u64::from(is_reached), "{what}: {stats:?}");
+                assert_eq!(report.add_failure.is_some(), stats.add_failures == 1, "{what}");
+                // The second look, before it compiles, may find what the first one missed.
+                assert!(engine.compile_count() <= engine.misses().total(), "{what}");
+                assert!(engine.compile_count() == 1 || warm, "{what}");
+            }
+            if is_over {
+                break;
+            }
+            number += 1;
+        }
+        assert!(number > if warm { 4 } else { 20 }, "{number} operations");
     }
 }

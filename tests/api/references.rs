@@ -413,7 +413,7 @@ fn class_13_what_other_instances_hold() {
             let run = importing.get_typed_func::<(), ()>(&mut store, export).unwrap();
             run.call(&mut store, ()).unwrap_or_else(|error| panic!("{name}: {error:?}"));
         }
-        assert_eq!(drops.take(), []);
+        assert_eq!(drops.take(), [0; 0]);
         let table = exporting.get_table(&mut store, "table").unwrap();
         {
             let mut scope = RootScope::new(&mut store);
@@ -518,7 +518,7 @@ fn class_13_collections_between_operators() {
         let run = instance.get_typed_func::<(), Reference>(&mut store, "run").unwrap();
         let found = run.call(&mut store, ()).unwrap();
         assert_eq!(number(&store, found), 2);
-        assert_eq!(drops.take(), []);
+        assert_eq!(drops.take(), [0; 0]);
     }
 }
 

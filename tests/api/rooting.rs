@@ -114,7 +114,7 @@ fn calls_of_the_host_are_scopes() {
             numbered(&mut caller, 10 * how + i);
         }
         caller.gc(None)?;
-        assert_eq!(caller.data().take(), [], "they are roots as long as it runs");
+        assert_eq!(caller.data().take(), [0; 0], "they are roots as long as it runs");
         match how {
             1 => Ok(it),
             2 => Err(Error::msg("no")),
@@ -166,7 +166,7 @@ fn owned_roots_have_no_scope() {
         })
         .collect();
     store.gc(None).unwrap();
-    assert_eq!(drops.take(), []);
+    assert_eq!(drops.take(), [0; 0]);
     let value = owned[7].data(&store).unwrap().unwrap();
     assert!(value.is::<crate::references::Value>());
     {

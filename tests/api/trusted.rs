@@ -105,6 +105,85 @@ fn every_flipped_byte_and_every_length_by_full() {
     is_right_and_replaced(Policy::Full);
 }
 
+/// A module that is longer than what is checked without a place to remember it: `f` adds up its
+/// memory, and what other functions return. And that sum.
+fn large() -> (Vec<u8>, u32) {
+    const WORDS: u32 = 300_000;
+    let word = |at: u32| at.wrapping_mul(0x9e37_79b9) ^ (at >> 3);
+    let escaped = |at: u32| word(at).to_le_bytes().map(|byte| format!("\\{byte:02x}")).concat();
+    let data: String = (0..WORDS).map(escaped).collect();
+    let functions: String = (0..200_u32)
+        .map(|at| format!("(func (result i32) (i32.const {}))", word(at) as i32))
+        .collect();
+    let calls: String = (0..200).map(|at| format!("(i32.add (call {at}))")).collect();
+    let text = format!(
+        r#"(module {functions} (memory 19) (data (i32.const 0) "{data}")
+            (func (export "f") (result i32) (local i32 i32)
+                (loop $more
+                    (local.set 1 (i32.add (local.get 1) (i32.load (local.get 0))))
+                    (local.set 0 (i32.add (local.get 0) (i32.const 4)))
+                    (br_if $more (i32.lt_u (local.get 0) (i32.const {}))))
+                (local.get 1) {calls}))"#,
+        WORDS * 4
+    );
+    let all = (0..WORDS).chain(0..200).map(word);
+    (wat::parse_str(text).unwrap(), all.fold(0, u32::wrapping_add))
+}
+
+/// A sample of the bytes and lengths of a large entry, which is remembered when the first is changed:
+/// in a directory of one's own, and in one that is only read beside one of one's own.
+#[test]
+fn a_large_entry_is_right_wherever_it_is_damaged() {
+    let dir = quick_folder();
+    let (module, sum) = large();
+    let go = |layers: LayersBuilder| {
+        let engine = engine(layers);
+        let (module, report) = Module::new_reported(&engine, &module).unwrap();
+        (call(&module), report.outcome)
+    };
+    let image = dir.path().join("image");
+    go(Layers::builder().read_write_dir(DirOptions::new().open_image(&image).unwrap()));
+    let entry = entries(&image).remove(0);
+    let good = fs::read(&entry).unwrap();
+    assert!(good.len() > 1 << 20, "{}", good.len());
+    let corrupt = Outcome::Compiled { miss: Some(Miss::Corrupt) };
+    let builders: [(&str, &dyn Fn() -> LayersBuilder); 3] = [
+        ("auto", &|| Layers::builder().read_write(&image)),
+        ("full", &|| Layers::builder().read_write(&image).policy(Policy::Full)),
+        ("auto, only read", &|| {
+            let own = dir.path().join("own");
+            _ = fs::remove_dir_all(&own);
+            Layers::builder().read_only(&image).read_write(own)
+        }),
+    ];
+    for (name, layers) in builders {
+        if name == "auto" {
+            thread::sleep(Duration::from_millis(3200));
+        }
+        // Twice, so that it is remembered where that is possible.
+        for _ in 0..2 {
+            let (result, outcome) = go(layers());
+            assert!(result == sum && matches!(outcome, Outcome::Hit { .. }), "{outcome:?}");
+        }
+        let step = good.len() / if name == "auto" { 23 } else { 7 };
+        let places = (0..good.len()).step_by(step).chain([4096, good.len() - 1]);
+        for place in places {
+            let file = File::options().write(true).open(&entry).unwrap();
+            file.write_all_at(&[good[place] ^ 0x10], place as u64).unwrap();
+            let (result, outcome) = go(layers());
+            assert_eq!((result, &outcome), (sum, &corrupt), "{name}: byte {place}");
+            if name == "auto, only read" {
+                file.write_all_at(&[good[place]], place as u64).unwrap();
+            } else {
+                File::options().write(true).open(&entry).unwrap().set_len(place as u64).unwrap();
+                let (result, outcome) = go(layers());
+                assert_eq!((result, &outcome), (sum, &corrupt), "{name}: length {place}");
+            }
+            assert!(fs::read(&entry).unwrap() == good, "{name}: {place}: replaced");
+        }
+    }
+}
+
 /// The header policy does not read the content. What it then serves can be loaded and looked at
 /// without harm; and who looks at all of it finds the damage.
 #[test]

@@ -77,7 +77,9 @@ fn directories_of_others_cannot_be_written() {
     set_mode(&world.path(""), 0o755);
     fs::create_dir(world.path("cache")).unwrap();
     let program = world.path("precompile");
-    fs::copy(precompile_binary(), &program).unwrap();
+    // By another process, since one that is started meanwhile would have our copy open, and what is
+    // open for writing cannot be started.
+    assert!(Command::new("cp").arg(precompile_binary()).arg(&program).status().unwrap().success());
     let module = world.path("hello.wasm");
     fs::copy(hello(), &module).unwrap();
     set_mode(&module, 0o644);

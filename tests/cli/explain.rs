@@ -91,6 +91,45 @@ fn each_part_of_the_key_is_named() {
     assert_eq!(other["explanations"][0]["miss"]["reason"], "absent");
 }
 
+/// Real keys: the entry is there for one value of a setting, and each other value is asked for.
+#[test]
+fn each_setting_changed_alone_is_the_reason() {
+    let world = World::new();
+    let cache = world.arg("cache");
+    let args = ["settings", "--target", "x86_64-linux", "--cpu", "x86-64-v2"];
+    let own: precompile::Settings = world.run(&args).text().parse().unwrap();
+    let ask = |command: &str, settings: &precompile::Settings, format: &str| {
+        let file = world.write("settings", settings.to_string());
+        let args = ["--engine-settings", file.to_str().unwrap(), "--cache-dir", &cache];
+        let ended = world.run(&[&[command, "--format", format], &args[..], &[&hello()]].concat());
+        ended.expect(4, &[]);
+        ended
+    };
+    let file = world.write("settings", own.to_string());
+    let args = ["--engine-settings", file.to_str().unwrap(), "--cache-dir", &cache, &hello()];
+    world.run(&args).expect(0, &["1 compiled"]);
+    let before = tree(&world.path("cache"));
+    let changed = tests::settings::changed(&own);
+    assert!(changed.len() > 40, "{}", changed.len());
+    for (name, reason, settings) in changed {
+        let explained = json(&ask("explain", &settings, "json"));
+        let checked = json(&ask("check", &settings, "json"));
+        let entry = &explained["explanations"][0]["entries"][0];
+        assert_eq!(entry["differences"].as_array().unwrap().len(), 1, "{entry}");
+        for miss in [&explained["explanations"][0]["miss"], &checked["modules"][0]["miss"]] {
+            assert_eq!((&miss["reason"], &miss["field"]), (&reason.into(), &name.clone().into()));
+            assert_eq!(miss["found"], own.get(&name).unwrap());
+            assert_eq!(miss["expected"], settings.get(&name).unwrap());
+        }
+        let text = ask("explain", &settings, "text");
+        let first = text.text().lines().next().unwrap();
+        let wanted = settings.get(&name).unwrap();
+        assert!(first.starts_with(&format!("MISS ({reason})")), "{first}");
+        assert!(first.contains(&format!("this engine needs {wanted}")), "{first}");
+    }
+    assert_eq!(tree(&world.path("cache")), before, "looking changes nothing");
+}
+
 #[test]
 fn the_nearest_entry_is_the_reason() {
     let world = World::new();

@@ -131,7 +131,9 @@ fn unreadable_files_are_named() {
     set_mode(&path, 0);
     // Nobody is kept out as root.
     let program = world.path("precompile");
-    fs::copy(precompile_binary(), &program).unwrap();
+    // By another process, since one that is started meanwhile would have our copy open, and what is
+    // open for writing cannot be started.
+    assert!(Command::new("cp").arg(precompile_binary()).arg(&program).status().unwrap().success());
     set_mode(&world.path(""), 0o755);
     let mut command = Command::new(program);
     command.env_clear().args(["--cache-dir", &world.arg("cache/of-mine")]).arg(&path);

@@ -104,6 +104,17 @@ fn damage_is_found_and_named() {
     assert_eq!(state(&world.path("cache/notes")).as_deref(), Some("foreign"));
     assert_eq!(state(&entries[2]), None);
     assert_eq!(fs::read(&entries[0]).unwrap(), bytes, "it is told of, not repaired");
+    // Wherever in an entry it is, and however much of it is missing.
+    let good = fs::read(&entries[2]).unwrap();
+    let flips = (0..good.len()).step_by(good.len() / 11).chain([good.len() - 1]);
+    for place in flips {
+        let mut bytes = good.clone();
+        bytes[place] ^= 4;
+        for bytes in [&bytes[..], &good[..place]] {
+            fs::write(&entries[2], bytes).unwrap();
+            world.cache("verify", &[]).expect(1, &["2 damaged"]);
+        }
+    }
     // A directory that others may write to is not even looked into.
     set_mode(&world.path("cache"), 0o777);
     world.cache("verify", &[]).expect(3, &["untrusted", "0777"]);

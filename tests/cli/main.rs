@@ -9,6 +9,7 @@ mod inputs;
 mod look_after;
 mod manifest;
 mod names;
+mod odd;
 mod out;
 mod platforms;
 mod programs;

@@ -3,7 +3,7 @@
 use crate::support::{World, finish, program, set_mode, tree};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use tests::precompile_binary;
 
@@ -74,6 +74,80 @@ fn a_folder_that_is_not_for_everybody_is_told() {
         let ended = world.run(&["--out", out.to_str().unwrap(), hello.to_str().unwrap()]);
         ended.expect(0, &["1 compiled", "warning: ", text, "0755"]);
     }
+}
+
+/// A file or folder of an image: its path there, mode, times, and what is in it.
+type Item = (PathBuf, u32, [i64; 2], Vec<u8>);
+
+/// All of an image, itself included.
+fn items(world: &World, image: &str) -> Vec<Item> {
+    let root = world.path(image);
+    let all = tree(&root).into_iter().chain([(root.clone(), 0)]);
+    let item = |(path, mode): (PathBuf, u32)| {
+        let metadata = fs::metadata(&path).unwrap();
+        let times = [metadata.mtime(), metadata.mtime_nsec()];
+        let bytes = if metadata.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
+        (path.strip_prefix(&root).unwrap().to_path_buf(), mode, times, bytes)
+    };
+    all.map(item).collect()
+}
+
+/// Whatever is no input may differ: the image is the same, and so is the list of what is in it.
+#[test]
+fn the_same_inputs_make_the_same_image() {
+    let world = World::new();
+    world.run(&["keygen", "release-1", "--dir", &world.arg("")]).expect(0, &[]);
+    let names = ["hello", "sort", "wc"].map(|name| program(name).to_str().unwrap().to_string());
+    world.write("warm/.keep", "");
+    let cache = world.arg("warm/cache");
+    world.run(&["--cache-dir", &cache, &names[1], "--cpu", "x86-64-v3"]).expect(0, &[]);
+    let mut number = 0;
+    let mut make =
+        |umask: &str, reversed: bool, epoch: &str, more: &[&str]| -> (Vec<Item>, Vec<u8>) {
+            number += 1;
+            let (image, list) = (format!("{number}/image"), world.arg(&format!("list-{number}")));
+            let mut command = Command::new("sh");
+            let script = format!("umask {umask}; exec \"$0\" \"$@\"");
+            command.args(["-c", &script]).arg(precompile_binary());
+            command.args(["--target", "x86_64-linux", "--cpu", "x86-64-v2", "--cpu", "x86-64-v3"]);
+            command.args(["--out", &world.arg(&image), "--sign-key", &world.arg("release-1.key")]);
+            command.args(["--manifest", &list]).args(more);
+            let mut inputs = names.to_vec();
+            if reversed {
+                inputs.reverse();
+            }
+            command.args(inputs).env_clear().env("HOME", world.path(&number.to_string()));
+            command.env("TZ", if reversed { "Asia/Tokyo" } else { "UTC" });
+            command.current_dir(world.path(if reversed { "warm" } else { "" }));
+            if !epoch.is_empty() {
+                command.env("SOURCE_DATE_EPOCH", epoch);
+            }
+            finish(&mut command, b"").expect(0, &[]);
+            (items(&world, &image), fs::read(list).unwrap())
+        };
+    let first = make("022", false, "1000000000", &["-j1"]);
+    // Six entries, three groups, the names, and the image itself.
+    assert_eq!(first.0.len(), 11, "{:?}", first.0.iter().map(|item| &item.0).collect::<Vec<_>>());
+    assert!(first.0.iter().all(|item| item.2 == [1_000_000_000, 0]), "each has the time");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let others: [(&str, bool, &[&str]); 4] = [
+        ("077", false, &["-j3"]),
+        ("000", true, &["-j2"]),
+        ("022", true, &["--cache-dir", &cache]),
+        ("022", false, &["--cache-dir", &cache, "--format", "json", "-v"]),
+    ];
+    for (umask, reversed, more) in others {
+        let other = make(umask, reversed, "1000000000", more);
+        assert!(other == first, "umask {umask}, reversed {reversed}, {more:?}");
+    }
+    // Without the variable only the times are others.
+    let timeless = |(items, list): (Vec<Item>, Vec<u8>)| {
+        let items = items.into_iter().map(|(path, mode, _, bytes)| (path, mode, bytes));
+        (items.collect::<Vec<_>>(), list)
+    };
+    let plain = make("022", false, "", &[]);
+    assert!(plain.0.iter().all(|item| item.2 != [1_000_000_000, 0]));
+    assert!(timeless(plain) == timeless(first));
 }
 
 #[test]

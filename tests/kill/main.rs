@@ -5,17 +5,17 @@ use precompile::cache::{Layers, Mode};
 use precompile::{Config, Engine, Instance, Module, Store};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 const KILLS: u32 = 200;
 const MODULES: u32 = 4;
 
-/// A module that takes a while to compile, and whose export says which one it is.
-fn module(number: u32) -> Vec<u8> {
+/// A module whose `functions` take a while to compile, and whose export says which one it is.
+fn module(number: u32, functions: u32) -> Vec<u8> {
     let mut text = format!("(module (func (export \"which\") (result i32) i32.const {number})");
-    for i in 0..400 {
+    for i in 0..functions {
         text += &format!(
             "(func (param i32) (result i32)
                (loop $l (br_if $l (i32.and (local.tee 0 (i32.mul (i32.add (local.get 0)
@@ -53,7 +53,7 @@ fn two_hundred_kills_hurt_nobody() {
     let modules: Vec<_> = (0..MODULES)
         .map(|number| {
             let file = dir.path().join(format!("{number}.wasm"));
-            let bytes = module(number);
+            let bytes = module(number, 400);
             fs::write(&file, &bytes).unwrap();
             (file, bytes)
         })
@@ -111,7 +111,7 @@ fn two_hundred_kills_hurt_nobody() {
 fn a_killed_run_frees_its_key_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let (cache, file) = (dir.path().join("cache"), dir.path().join("a.wasm"));
-    fs::write(&file, module(1)).unwrap();
+    fs::write(&file, module(1, 400)).unwrap();
     let mut child = warm(&cache, &file).spawn().unwrap();
     thread::sleep(Duration::from_millis(30));
     child.kill().unwrap();
@@ -122,34 +122,113 @@ fn a_killed_run_frees_its_key_at_once() {
     assert!(start.elapsed() < Duration::from_secs(60));
 }
 
-/// Started at once, in no order, each in a process of its own.
+/// Sends a signal.
+fn signal(name: &str, process: u32) {
+    let status = Command::new("kill").args([name, &process.to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+/// The process that works on the module of which `cache` is to have an entry: the holder of the one
+/// lock there, as the kernel tells.
+fn holder(cache: &Path) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    let lock = fs::read_dir(cache.join(".locks")).ok()?.next()?.ok()?;
+    let inode = format!(":{}", lock.metadata().ok()?.ino());
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    // 1: FLOCK ADVISORY WRITE <process> <device>:<inode> 0 EOF
+    let words = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut ours = words.filter(|words| words[1] == "FLOCK" && words[5].ends_with(&inode));
+    ours.next()?[4].parse().ok()
+}
+
+/// Runs `file` through the cache, and tells what it did.
+fn run(cache: &Path, file: &Path) -> Command {
+    let mut command = Command::new(tests::precompile_binary());
+    command.args(["run", "-v", "--invoke", "which", "--cache-dir"]).arg(cache).arg(file);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// How often a run compiled, that must have worked.
+fn compiles(child: Child, number: u32) -> u32 {
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{number}\n"));
+    let count = told.lines().find_map(|line| line.split("compiles: ").nth(1)).unwrap();
+    count.parse().unwrap()
+}
+
+/// One process compiles, others wait for it; it is killed, and one of them goes on at once; and that
+/// three times. A holder is stopped first, so that it holds for as long as is needed here.
+#[test]
+fn a_killed_holder_delays_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, file) = (dir.path().join("cache"), dir.path().join("a.wasm"));
+    fs::write(&file, module(1, 6000)).unwrap();
+    let wait_for_holder = |not: Option<u32>| {
+        let start = Instant::now();
+        loop {
+            match holder(&cache) {
+                Some(process) if Some(process) != not => return (process, start.elapsed()),
+                _ => assert!(start.elapsed() < Duration::from_secs(60), "nobody goes on"),
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let first = run(&cache, &file).spawn().unwrap();
+    let (mut process, _) = wait_for_holder(None);
+    assert_eq!(process, first.id());
+    signal("-STOP", process);
+    assert_eq!(holder(&cache), Some(process), "stopped while it compiles");
+    let mut children = vec![first];
+    children.extend((0..5).map(|_| run(&cache, &file).spawn().unwrap()));
+    // Long enough for all of them to wait, and to look as rarely as they ever do.
+    thread::sleep(Duration::from_millis(1500));
+    for child in &mut children[1..] {
+        assert!(child.try_wait().unwrap().is_none(), "they wait");
+    }
+    for _ in 0..3 {
+        signal("-KILL", process);
+        let (next, delay) = wait_for_holder(Some(process));
+        assert!(delay < Duration::from_secs(1), "the next one goes on after {delay:?}");
+        let place = children.iter().position(|child| child.id() == process).unwrap();
+        assert!(!children.remove(place).wait().unwrap().success());
+        process = next;
+        signal("-STOP", process);
+    }
+    signal("-CONT", process);
+    let counts: Vec<_> = children.into_iter().map(|child| compiles(child, 1)).collect();
+    assert_eq!((counts.len(), counts.iter().sum()), (3, 1), "{counts:?}");
+    assert_eq!(fs::read_dir(cache.join(".locks")).unwrap().count(), 0);
+}
+
+/// In no order, each in a process of its own, and let go at the same moment.
 #[test]
 fn sixty_four_processes_compile_eight_modules_eight_times() {
     const PROCESSES: u32 = 64;
     const MODULES: u32 = 8;
     let dir = tempfile::tempdir().unwrap();
-    let cache = dir.path().join("cache");
+    let (cache, gate) = (dir.path().join("cache"), dir.path().join("gate"));
     let file = |number: u32| dir.path().join(format!("{number}.wasm"));
-    (0..MODULES).for_each(|number| fs::write(file(number), module(number)).unwrap());
+    (0..MODULES).for_each(|number| fs::write(file(number), module(number, 400)).unwrap());
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
     let children: Vec<_> = (0..PROCESSES)
         .map(|process| {
             let number = process * 5 % MODULES;
-            let mut command = Command::new(tests::precompile_binary());
-            command.args(["run", "-v", "--invoke", "which", "--cache-dir"]).arg(&cache);
-            command.arg(file(number)).stdin(Stdio::null());
-            (number, command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+            let run = run(&cache, &file(number));
+            let mut command = Command::new("sh");
+            command.args(["-c", "exec \"$@\" <\"$0\""]).arg(&gate).arg(run.get_program());
+            command.args(run.get_args()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            (number, command.spawn().unwrap())
         })
         .collect();
-    let mut compiles = 0;
-    for (number, child) in children {
-        let output = child.wait_with_output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{told}");
-        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{number}\n"));
-        let count = told.lines().find_map(|line| line.split("compiles: ").nth(1)).unwrap();
-        compiles += count.parse::<u32>().unwrap();
-    }
-    assert_eq!(compiles, MODULES);
+    // Who opens it to read waits for somebody who opens it to write.
+    thread::sleep(Duration::from_millis(300));
+    let open = fs::File::options().write(true).open(&gate).unwrap();
+    let total: u32 = children.into_iter().map(|(number, child)| compiles(child, number)).sum();
+    drop(open);
+    assert_eq!(total, MODULES);
     let locks = fs::read_dir(cache.join(".locks")).unwrap().count();
     assert_eq!(locks, 0, "no lock file stays behind");
 }

@@ -13,6 +13,7 @@ use rustix::fs::{self, AtFlags, Dir, Mode, OFlags, Stat, Timespec, Timestamps, U
 use rustix::path::Arg;
 
 use crate::memo::FileIdentity;
+use crate::stats::Counter;
 
 /// A kind of operation on files, as the faulty disk of `testing` tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +55,25 @@ pub enum Operation {
     Free,
 }
 
-/// Called before each operation; an error is what the operation then fails with.
-pub(crate) type Watch = Arc<dyn Fn(Operation) -> io::Result<()> + Send + Sync>;
+/// When an operation is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    Before,
+    /// Only of those that change names.
+    After,
+}
+
+/// Called before each operation, and after those that change names; an error is what the operation
+/// then fails with, though in the second case it is done: so it is over a network where an answer
+/// was lost.
+pub(crate) type Watch = Arc<dyn Fn(Operation, Moment) -> io::Result<()> + Send + Sync>;
 
 /// The operations. All of them are relative to an open directory, take a name without a slash, and
 /// follow no symbolic link.
 #[derive(Clone, Default)]
 pub(crate) struct Disk {
     pub(crate) watch: Option<Watch>,
+    passed_over: Arc<Counter>,
 }
 
 // A directory on the way is only looked at, which needs no permission to list it.
@@ -71,9 +83,41 @@ const LOOK: OFlags = OFlags::PATH;
 const LOOK: OFlags = OFlags::RDONLY;
 
 impl Disk {
+    /// The same operations, with a count of failures of their own.
+    pub(crate) fn anew(&self) -> Disk {
+        Disk { watch: self.watch.clone(), passed_over: Arc::default() }
+    }
+
+    /// The result of what nobody waits for, and what works without: that it failed is counted.
+    pub(crate) fn pass_over<T, E>(&self, result: Result<T, E>) -> Option<T> {
+        result.inspect_err(|_| self.passed_over.one()).ok()
+    }
+
+    /// As [`pass_over`](Disk::pass_over), of a removal: what is gone already needs none, and what
+    /// somebody has put into a folder meanwhile keeps it.
+    pub(crate) fn pass_over_removal(&self, result: io::Result<()>) {
+        use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotFound};
+        match result {
+            Err(error) if matches!(error.kind(), AlreadyExists | DirectoryNotEmpty | NotFound) => {}
+            result => _ = self.pass_over(result),
+        }
+    }
+
+    /// How many failures were passed over.
+    pub(crate) fn passed_over(&self) -> u64 {
+        self.passed_over.get()
+    }
+
     fn before(&self, operation: Operation) -> io::Result<()> {
         match &self.watch {
-            Some(watch) => watch(operation),
+            Some(watch) => watch(operation, Moment::Before),
+            None => Ok(()),
+        }
+    }
+
+    fn after(&self, operation: Operation) -> io::Result<()> {
+        match &self.watch {
+            Some(watch) => watch(operation, Moment::After),
             None => Ok(()),
         }
     }
@@ -134,7 +178,9 @@ impl Disk {
         self.before(Operation::Create)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?.into())
+        let file = fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?;
+        self.after(Operation::Create)?;
+        Ok(file.into())
     }
 
     /// An existing file to change in place.
@@ -186,7 +232,8 @@ impl Disk {
         mode: Mode,
     ) -> io::Result<()> {
         self.before(Operation::MakeDir)?;
-        Ok(fs::mkdirat(dir, name, mode)?)
+        fs::mkdirat(dir, name, mode)?;
+        self.after(Operation::MakeDir)
     }
 
     /// Reads as many bytes as there are, up to the length of the buffer.
@@ -250,17 +297,20 @@ impl Disk {
         to: (BorrowedFd<'_>, &str),
     ) -> io::Result<()> {
         self.before(Operation::Rename)?;
-        Ok(fs::renameat(from.0, from.1, to.0, to.1)?)
+        fs::renameat(from.0, from.1, to.0, to.1)?;
+        self.after(Operation::Rename)
     }
 
     pub(crate) fn remove(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
         self.before(Operation::Remove)?;
-        Ok(fs::unlinkat(dir, name, AtFlags::empty())?)
+        fs::unlinkat(dir, name, AtFlags::empty())?;
+        self.after(Operation::Remove)
     }
 
     pub(crate) fn remove_dir(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
         self.before(Operation::Remove)?;
-        Ok(fs::unlinkat(dir, name, AtFlags::REMOVEDIR)?)
+        fs::unlinkat(dir, name, AtFlags::REMOVEDIR)?;
+        self.after(Operation::Remove)
     }
 
     /// The names in a directory, without `.` and `..`, at most `limit` of them.

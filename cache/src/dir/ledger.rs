@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::prune::Way;
-use super::{Access, DirCache, Pruned, layout, read};
+use super::{Access, DirCache, Pruned, is_absent, layout, read};
 use crate::budget::Budget;
 use crate::error::{Error, Result};
 use crate::key::{Key, to_hex};
@@ -41,9 +41,11 @@ impl DirCache {
             return Ok(None);
         }
         let length = |key: &Key| -> Option<u64> {
-            let folder = self.open_group(key.group()).ok()??;
-            let stat = self.disk.stat_at(folder.as_fd(), &to_hex(key.id())).ok()?;
-            Some(read::length(&stat))
+            let folder = self.disk.pass_over(self.open_group(key.group()))??;
+            match self.disk.stat_at(folder.as_fd(), &to_hex(key.id())) {
+                Err(error) if is_absent(&error) => None,
+                stat => self.disk.pass_over(stat).map(|stat| read::length(&stat)),
+            }
         };
         // What is gone already takes nothing.
         let length: u64 = keys.iter().filter_map(length).sum();
@@ -89,7 +91,7 @@ impl DirCache {
 
     fn read_ledger(&self, file: &File) -> Option<Numbers> {
         let mut text = [0; 64];
-        let length = self.disk.read_at(file, &mut text, 0).ok()?;
+        let length = self.disk.pass_over(self.disk.read_at(file, &mut text, 0))?;
         Numbers::parse(&text[..length])
     }
 

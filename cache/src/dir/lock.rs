@@ -44,7 +44,8 @@ struct Name {
 
 impl Drop for Name {
     fn drop(&mut self) {
-        _ = self.disk.remove(self.folder.as_fd(), &self.name);
+        let removed = self.disk.remove(self.folder.as_fd(), &self.name);
+        self.disk.pass_over_removal(removed);
     }
 }
 

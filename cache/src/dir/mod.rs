@@ -178,6 +178,11 @@ impl DirCache {
         matches!(self.trust, Trust::Rule { .. }) && self.refusal.is_none()
     }
 
+    /// How much failed that nothing depends on.
+    pub(crate) fn passed_over(&self) -> u64 {
+        self.disk.passed_over()
+    }
+
     /// Where this user's memos are: here, if this is a directory of the user's own.
     pub(crate) fn own_memo(&self) -> Option<Arc<Memo>> {
         if let Some(memo) = self.memo.get() {

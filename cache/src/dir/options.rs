@@ -158,7 +158,7 @@ impl DirOptions {
             names: Mutex::new(None),
             memo: OnceLock::new(),
             refusal: None,
-            disk: self.disk.clone(),
+            disk: self.disk.anew(),
         };
         Ok((cache, refusal))
     }

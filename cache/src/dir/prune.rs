@@ -170,7 +170,7 @@ impl DirCache {
     pub(super) fn limit(&self, budget: &Budget, used: u64) -> Option<u64> {
         budget.max_bytes?;
         // Where the file system does not tell, the owner's number has to do.
-        budget.limit(used, self.disk.free(self.root.as_fd()).ok())
+        budget.limit(used, self.disk.pass_over(self.disk.free(self.root.as_fd())))
     }
 
     /// All that looks like an entry from outside, which is counted in `pruned`.
@@ -278,8 +278,10 @@ impl DirCache {
 
     /// Removes the folder of a group if that was its last entry.
     fn remove_empty(&self, folder: BorrowedFd<'_>, group: &[u8; 32]) {
-        if self.disk.list(folder, 1).is_ok_and(|names| names.is_empty()) {
-            _ = self.disk.remove_dir(self.root.as_fd(), &to_hex(group));
+        let names = self.disk.pass_over(self.disk.list(folder, 1));
+        if names.is_some_and(|names| names.is_empty()) {
+            let removed = self.disk.remove_dir(self.root.as_fd(), &to_hex(group));
+            self.disk.pass_over_removal(removed);
         }
     }
 }

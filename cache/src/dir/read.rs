@@ -11,14 +11,14 @@ use super::entry::{Found, Unreadable};
 use super::{DirCache, layout};
 use crate::cache::Sibling;
 use crate::content::Content;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Key, to_hex};
 use crate::memo::Kind;
 use crate::policy::Policy;
 
 /// Content up to this length is checked in less time than it takes to ask whether it was.
 const SMALL: u64 = 64 << 10;
-/// Content up to this length is checked each time where it cannot be remembered.
+/// Content up to this length is checked each time where there is no place to remember it in.
 const MEDIUM: u64 = 1 << 20;
 
 impl DirCache {
@@ -53,20 +53,20 @@ impl DirCache {
         if trailer.content_length <= SMALL {
             return trailer.verify_checksum(source);
         }
-        let memo = self.memo.get();
-        let known = memo.and_then(|memo| memo.identify(file).map(|identity| (memo, identity)));
-        match known {
-            None if trailer.content_length <= MEDIUM => trailer.verify_checksum(source),
-            None => Ok(()),
-            Some((memo, identity)) => {
-                if memo.recall(Kind::Entry, &identity) == Some(found.digest) {
-                    return Ok(());
-                }
-                trailer.verify_checksum(source)?;
-                memo.note(Kind::Entry, &identity, found.digest);
-                Ok(())
-            }
+        let Some(memo) = self.memo.get() else {
+            let is_checked = trailer.content_length <= MEDIUM;
+            return if is_checked { trailer.verify_checksum(source) } else { Ok(()) };
+        };
+        // With a place to remember, damage is found wherever the file is: where files cannot be told
+        // apart, by checking each time.
+        let Some(identity) = memo.identify(file) else {
+            return trailer.verify_checksum(source);
+        };
+        if memo.recall(Kind::Entry, &identity) != Some(found.digest) {
+            trailer.verify_checksum(source)?;
+            memo.note(Kind::Entry, &identity, found.digest);
         }
+        Ok(())
     }
 
     pub(super) fn read_siblings(&self, group: &[u8; 32]) -> Result<Vec<Sibling>> {
@@ -82,9 +82,14 @@ impl DirCache {
         let mut siblings = Vec::new();
         for id in ids {
             // One that is damaged or gone has nothing to tell; the others still have.
-            if let Ok(Some((_, _, found))) = self.open_entry(folder.as_fd(), &Key::new(*group, id))
-            {
-                siblings.push(Sibling::new(id, found.trailer.description));
+            match self.open_entry(folder.as_fd(), &Key::new(*group, id)) {
+                Ok(Some((_, _, found))) => {
+                    siblings.push(Sibling::new(id, found.trailer.description));
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::Io { .. }) => {
+                    self.disk.pass_over::<(), _>(Err(error));
+                }
+                Ok(None) | Err(_) => {}
             }
         }
         Ok(siblings)

@@ -43,7 +43,7 @@ impl DirCache {
         let distance = now.duration_since(used).unwrap_or_else(|ahead| ahead.duration());
         if distance >= RESOLUTION {
             // Nobody waits for it, and nothing depends on it but the order of eviction.
-            _ = self.disk.set_used(file, now);
+            _ = self.disk.pass_over(self.disk.set_used(file, now));
         }
     }
 }

@@ -213,7 +213,7 @@ impl<'a> Temporary<'a> {
                 Ok(file) => {
                     // Locked as long as it is written, which tells a sweep that its writer lives.
                     // Where that does not work, the age of the file has to do.
-                    _ = cache.disk.try_lock(&file);
+                    _ = cache.disk.pass_over(cache.disk.try_lock(&file));
                     let is_published = Cell::new(false);
                     return Ok(Temporary { cache, folder, name, file, is_published });
                 }
@@ -283,7 +283,8 @@ impl Drop for Temporary<'_> {
     fn drop(&mut self) {
         // After the rename the name may be another process's, one with our number elsewhere.
         if !self.is_published.get() {
-            _ = self.cache.disk.remove(self.folder.as_fd(), &self.name);
+            let disk = &self.cache.disk;
+            disk.pass_over_removal(disk.remove(self.folder.as_fd(), &self.name));
         }
     }
 }

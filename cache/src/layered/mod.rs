@@ -261,10 +261,9 @@ impl Layers {
     pub fn siblings(&self, group: &[u8; 32]) -> Vec<(LayerId, Sibling)> {
         let mut all = Vec::new();
         for (id, slot) in &self.layers {
-            if let Slot::Open(cache) = slot
-                && let Ok(siblings) = cache.siblings(group)
-            {
-                all.extend(siblings.into_iter().map(|sibling| (*id, sibling)));
+            if let Slot::Open(cache) = slot {
+                let siblings = self.siblings_in(&**cache, group).into_iter();
+                all.extend(siblings.map(|sibling| (*id, sibling)));
             }
         }
         all
@@ -289,6 +288,15 @@ impl Layers {
         }
     }
 
+    fn siblings_in(&self, cache: &dyn Cache, group: &[u8; 32]) -> Vec<Sibling> {
+        cache.siblings(group).unwrap_or_else(|error| {
+            if ProbeResult::Failed(error).reason() == MissReason::Io {
+                self.counters.io_errors.one();
+            }
+            Vec::new()
+        })
+    }
+
     /// What the layers may do.
     pub fn mode(&self) -> Mode {
         self.mode
@@ -297,7 +305,11 @@ impl Layers {
     /// The counters now.
     pub fn stats(&self) -> Stats {
         let memo_failures = self.memo.as_ref().map_or(0, |memo| memo.failures());
-        Stats { memo_failures, ..self.counters.snapshot() }
+        let housekeeping_failures = match &self.writer {
+            Writer::Dir(dir) => dir.passed_over(),
+            Writer::None | Writer::Other(_) => 0,
+        };
+        Stats { memo_failures, housekeeping_failures, ..self.counters.snapshot() }
     }
 
     /// What is remembered about a file, which may be any file: its digest, if it was
@@ -388,7 +400,7 @@ impl Layers {
             return;
         }
         // It may be without one, which is for explanations only.
-        let siblings = from.siblings(key.group()).unwrap_or_default();
+        let siblings = self.siblings_in(from, key.group());
         let sibling = siblings.into_iter().find(|sibling| sibling.id == *key.id());
         let description = sibling.map(|sibling| sibling.description).unwrap_or_default();
         match writer.add(key, content, &description) {

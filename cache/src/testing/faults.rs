@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use rustix::io::Errno;
 
 use crate::dir::DirOptions;
+use crate::dir::disk::Moment;
 use crate::testing::Operation;
 
 /// Makes operations of a directory fail, and writes down which ones there were.
@@ -39,6 +40,7 @@ enum Plan {
     Nth(usize, Errno),
     From(usize, Errno),
     Each(Operation, Errno),
+    Lose(usize, Errno),
 }
 
 impl Faults {
@@ -63,6 +65,12 @@ impl Faults {
         self.plan(Plan::Each(operation, errno));
     }
 
+    /// Lets the operation with this number, counted from 0 from now on, be done and yet fail, if it
+    /// changes a name: what a network file system does whose answer was lost.
+    pub fn lose_nth(&self, number: usize, errno: Errno) {
+        self.plan(Plan::Lose(number, errno));
+    }
+
     /// Lets everything succeed again.
     pub fn heal(&self) {
         self.plan(Plan::None);
@@ -77,8 +85,14 @@ impl Faults {
         *self.lock() = State { log: Vec::new(), plan };
     }
 
-    fn before(&self, operation: Operation) -> io::Result<()> {
+    fn watch(&self, operation: Operation, moment: Moment) -> io::Result<()> {
         let mut state = self.lock();
+        if moment == Moment::After {
+            return match state.plan {
+                Plan::Lose(nth, errno) if state.log.len() == nth + 1 => Err(errno.into()),
+                _ => Ok(()),
+            };
+        }
         let number = state.log.len();
         state.log.push(operation);
         match state.plan {
@@ -99,7 +113,7 @@ impl DirOptions {
     #[must_use]
     pub fn with_faults(mut self, faults: &Faults) -> DirOptions {
         let faults = faults.clone();
-        self.disk.watch = Some(Arc::new(move |operation| faults.before(operation)));
+        self.disk.watch = Some(Arc::new(move |operation, moment| faults.watch(operation, moment)));
         self
     }
 }

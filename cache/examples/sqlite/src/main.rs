@@ -2,6 +2,8 @@
 //!
 //! Prints what a second process finds: `cargo run -p cache-in-sqlite -- FILE`, twice.
 
+#![expect(clippy::disallowed_macros, reason = "a program, which tells what it found")]
+
 use precompile_cache::{Cache, Content, Error, Key, Layers, Outcome, Result, Sibling, TrustAnyone};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::Path;

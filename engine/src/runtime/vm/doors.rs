@@ -36,6 +36,12 @@ pub(crate) fn of_compiler(file: File, len: u64) -> Result<Arc<CodeMapping>> {
     unsafe { CodeMapping::from_file(file, len, code::Load::Map, "a module just compiled") }
 }
 
+/// Copies what this process's compiler has written to its memory.
+pub(crate) fn of_compiler_in_memory(bytes: &[u8]) -> Result<Arc<CodeMapping>> {
+    // SAFETY: the compiler of this engine wrote them.
+    unsafe { CodeMapping::from_bytes(bytes, "a module just compiled") }
+}
+
 /// Maps an entry that a cache returned.
 #[cfg(feature = "cache")]
 pub(crate) fn of_cache(

@@ -162,7 +162,15 @@ pub(crate) struct Codes<'a>(&'a [Entry]);
 impl Codes<'_> {
     /// The code that `address` is in.
     pub(crate) fn at(&self, address: usize) -> Option<Code<'_>> {
-        let entry = entry_at(self.0, address)?;
+        Some(self.of(entry_at(self.0, address)?))
+    }
+
+    /// Code from the file with that path.
+    fn named(&self, path: &[u8]) -> Option<Code<'_>> {
+        self.0.iter().map(|entry| self.of(entry)).find(|code| code.name.as_bytes() == path)
+    }
+
+    fn of<'e>(&'e self, entry: &'e Entry) -> Code<'e> {
         let base = std::ptr::with_exposed_provenance::<u8>(entry.base);
         // SAFETY: the mapping is readable for `len` bytes (checked when it was made), and cannot
         // be gone: its `Drop` removes the entry first, and waits for the lock that is held.
@@ -170,7 +178,7 @@ impl Codes<'_> {
         let code = entry.code.as_ptr();
         // SAFETY: the `CodeMapping` itself is still there for the same reason.
         let name = unsafe { (*code).name() };
-        Some(Code { base: entry.base, tables: Tables { bytes, places: &entry.places }, name })
+        Code { base: entry.base, tables: Tables { bytes, places: &entry.places }, name }
     }
 }
 
@@ -238,6 +246,14 @@ pub(crate) fn with_code_at<R>(address: usize, f: impl FnOnce(&Code<'_>) -> R) ->
         return None;
     }
     reading(|codes| Some(f(&codes.at(address)?)))
+}
+
+/// As [`with_code_at`], with the code that is called `name`.
+pub(crate) fn with_code_named<R>(name: &[u8], f: impl FnOnce(&Code<'_>) -> R) -> Option<R> {
+    if BUSY.get() {
+        return None;
+    }
+    reading(|codes| Some(f(&codes.named(name)?)))
 }
 
 fn entry_at(map: &[Entry], address: usize) -> Option<&Entry> {

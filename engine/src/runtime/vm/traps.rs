@@ -5,7 +5,7 @@
 //! | not in code of ours, or the thread is not in wasm | the handler that was there before |
 //! | in code, on record, and where such a trap faults | a trap: the thread goes on at the entry |
 //! | in code, anything else | a message, and abort: going on would be a sandbox with a hole |
-//! | a mapped artifact has become shorter (SIGBUS) | a message that names it, and abort |
+//! | a mapped artifact has become shorter (SIGBUS), whoever reads it | a message that names it, and abort |
 //!
 //! Everything here runs in a signal handler: no memory is allocated, and nothing waits but as
 //! `registry.rs` explains.
@@ -110,6 +110,11 @@ fn plausible(trap: Trap, kind: Kind, running: &Running) -> bool {
 /// Aborts if the file that became shorter is an artifact: code, tables or a memory's contents.
 fn on_file_end(pc: usize, address: usize) {
     registry::with_code_at(address, |code| truncated(code.name));
+    // The contents of a memory are a mapping of their own, which the host reads as well.
+    let mut line = sys::MapsLine::new();
+    if let Some(path) = line.of_file_at(address) {
+        registry::with_code_named(path, |code| truncated(code.name));
+    }
     let exec = entry::current();
     if exec.is_null() {
         return;

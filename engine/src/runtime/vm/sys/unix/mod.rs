@@ -1,6 +1,7 @@
 //! Linux: mappings here; stacks in [`stack`], signals in [`signals`], what a signal handler sees
-//! of the processor in `context`.
+//! of the processor in `context`, and of files in [`maps`].
 
+mod maps;
 mod signals;
 mod stack;
 
@@ -11,6 +12,7 @@ mod context;
 #[path = "context_x86_64.rs"]
 mod context;
 
+pub(crate) use maps::MapsLine;
 pub(crate) use signals::{die, install_handlers};
 pub(crate) use stack::{prepare_thread, stack_end};
 
