@@ -179,3 +179,43 @@ fn a_million_exceptions_fit_a_small_heap() {
         many.call(&mut env.store, 250_000).unwrap_or_else(|error| panic!("{name}: {error:?}"));
     }
 }
+
+/// Exceptions are counted by their bytes as well: by what they carry, kept or not.
+#[test]
+fn large_exceptions_fill_a_heap() {
+    let text = format!(
+        r#"(module
+        (tag $e (param {types}))
+        (table $kept 10000 exnref)
+        (func $throw {values} (throw $e))
+        (func $catch (result exnref)
+            (block $caught (result exnref)
+                (try_table (catch_all_ref $caught) (call $throw)) (unreachable)))
+        (func (export "drop") (param i32)
+            (loop $next
+                (drop (call $catch))
+                (br_if $next (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+        (func (export "keep") (param i32)
+            (loop $next
+                (table.set $kept (local.get 0) (call $catch))
+                (br_if $next (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"#,
+        types = "i64 ".repeat(500),
+        values = "(i64.const 7)".repeat(500),
+    );
+    for (name, engine) in engines() {
+        let limits = StoreLimitsBuilder::new().heap_size(1 << 20).build();
+        let mut store = Store::new(&engine, limits);
+        store.limiter(|limits| limits);
+        let instance = instance(&mut store, &text, &[]);
+        let drop = instance.get_typed_func::<i32, ()>(&mut store, "drop").unwrap();
+        let keep = instance.get_typed_func::<i32, ()>(&mut store, "keep").unwrap();
+        // 8 KB each.
+        drop.call(&mut store, 3_000).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        keep.call(&mut store, 100).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let error = keep.call(&mut store, 200).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit, "{name}: {error:?}");
+        assert!(error.is::<GcHeapOutOfMemory<()>>(), "{name}: {error:?}");
+        *store.data_mut() = StoreLimitsBuilder::new().heap_size(4 << 20).build();
+        keep.call(&mut store, 200).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    }
+}

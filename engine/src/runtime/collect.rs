@@ -17,11 +17,13 @@
 //! # When
 //!
 //! At an allocation, if there were as many since the last collection as make up for its work: the
-//! objects that survived it, and the roots that it looked at. At least [`FLOOR`] of them. Values of
-//! the host are counted, not measured: whoever puts in few large ones should call `gc` himself.
+//! objects that survived it, and the roots that it looked at. At least [`FLOOR`] of them. Or if they
+//! take as many bytes as the survivors did, and [`BYTES_FLOOR`] at least: exceptions may be large. Of
+//! a value of the host only its own bytes are counted: whoever puts in few that own much should call
+//! `gc` himself.
 
-use super::heap::{Dangling, Handle, Object};
-use super::limits::DEFAULT_OBJECTS;
+use super::heap::{Dangling, Handle, Heap, Object};
+use super::limits::{DEFAULT_HEAP, DEFAULT_OBJECTS};
 use super::store::{AsContextMut, Store, StoreContextMut, StoreOpaque};
 use super::vm::instance::GlobalCell;
 use crate::error::{Error, ErrorKind, Result};
@@ -33,15 +35,20 @@ const FLOOR: usize = 8 << 10;
 /// Roots that take as much time as an object.
 const ROOTS_AN_OBJECT: usize = 8;
 
-/// When the next collection is due.
+/// Fewest bytes that are allocated in between.
+const BYTES_FLOOR: usize = 4 << 20;
+
+/// When the next collection is due: when there is nothing left of one of them.
 pub(crate) struct Schedule {
     /// Allocations until then.
     left: usize,
+    /// Bytes of objects until then.
+    bytes_left: usize,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Schedule { left: FLOOR }
+        Schedule { left: FLOOR, bytes_left: BYTES_FLOOR }
     }
 }
 
@@ -58,16 +65,20 @@ impl StoreOpaque {
     /// # Errors
     /// Those of [`collect`](StoreOpaque::collect); or, with the object, that there is no room.
     pub(crate) fn alloc(&mut self, object: Object) -> Result<Result<Handle, Object>> {
-        let most = self.find_limiter().map_or(DEFAULT_OBJECTS, |limiter| limiter.heap_objects());
-        let mut full = self.heap.live() >= most;
-        if full || self.schedule.left == 0 {
+        let (most, room) = self
+            .find_limiter()
+            .map_or((DEFAULT_OBJECTS, DEFAULT_HEAP), |l| (l.heap_objects(), l.heap_size()));
+        let size = object.size();
+        let is_full = |heap: &Heap| heap.live() >= most || size > room.saturating_sub(heap.bytes());
+        let Schedule { left, bytes_left } = self.schedule;
+        if is_full(&self.heap) || left == 0 || bytes_left == 0 {
             self.collect(Some(&object))?;
-            full = self.heap.live() >= most;
         }
-        if full {
+        if is_full(&self.heap) {
             return Ok(Err(object));
         }
         self.schedule.left = self.schedule.left.saturating_sub(1);
+        self.schedule.bytes_left = self.schedule.bytes_left.saturating_sub(size);
         Ok(self.heap.alloc(object))
     }
 
@@ -82,8 +93,9 @@ impl StoreOpaque {
     pub(crate) fn collect(&mut self, in_flight: Option<&Object>) -> Result<()> {
         self.heap.unmark_all();
         let roots = self.mark_roots(in_flight)?;
-        let marked = self.heap.mark_children().map_err(dangling)?;
-        self.schedule.left = (marked + roots / ROOTS_AN_OBJECT).max(FLOOR);
+        let (marked, bytes) = self.heap.mark_children().map_err(dangling)?;
+        let left = (marked + roots / ROOTS_AN_OBJECT).max(FLOOR);
+        self.schedule = Schedule { left, bytes_left: bytes.max(BYTES_FLOOR) };
         while let Some(object) = self.heap.sweep() {
             drop(object);
         }

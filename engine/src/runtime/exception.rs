@@ -29,6 +29,11 @@ pub(crate) struct Exception {
 }
 
 impl Exception {
+    /// Bytes of what it carries.
+    pub(crate) fn size(&self) -> usize {
+        size_of_val(&*self.values)
+    }
+
     /// Calls `visit` with each reference that it carries.
     pub(crate) fn children(&self, visit: &mut dyn FnMut(Handle)) {
         for (value, ty) in self.values.iter().zip(&self.ty.params) {

@@ -25,6 +25,15 @@ pub(crate) enum Object {
 }
 
 impl Object {
+    /// Bytes that it takes, without what a value of the host has elsewhere.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Slot>()
+            + match self {
+                Object::Extern(value) => size_of_val(&**value),
+                Object::Exception(exception) => exception.size(),
+            }
+    }
+
     /// Calls `visit` with each reference that the object holds.
     pub(crate) fn children(&self, visit: &mut dyn FnMut(Handle)) {
         match self {
@@ -84,6 +93,10 @@ pub(crate) struct Heap {
     /// The first free slot.
     free: Option<u32>,
     live: usize,
+    /// What they take.
+    bytes: usize,
+    /// What those take that are marked.
+    marked_bytes: usize,
     /// A bit a slot.
     marks: Vec<u64>,
     /// Marked, and still to be asked for children.
@@ -98,10 +111,16 @@ impl Heap {
         self.live
     }
 
+    /// How many bytes they take: see [`Object::size`].
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Puts `object` into the heap, or gives it back if all handles are taken.
     pub(crate) fn alloc(&mut self, object: Object) -> Result<Handle, Object> {
         let slot = self.free.map_or(self.slots.len(), |slot| slot as usize);
         let Some(handle) = Handle::of_slot(slot) else { return Err(object) };
+        self.bytes += object.size();
         match self.slots.get_mut(slot) {
             Some(place) => {
                 if let Slot::Free(next) = std::mem::replace(place, Slot::Used(object)) {
@@ -135,6 +154,7 @@ impl Heap {
         self.marks.clear();
         self.marks.resize(self.slots.len().div_ceil(64), 0);
         self.pending.clear();
+        self.marked_bytes = 0;
     }
 
     /// Marks the object of `handle`. What it refers to follows with [`mark_children`].
@@ -145,22 +165,24 @@ impl Heap {
     /// If there is no such object.
     pub(crate) fn mark(&mut self, handle: Handle) -> Result<(), Dangling> {
         let slot = handle.slot().ok_or(Dangling(handle))?;
-        if !matches!(self.slots.get(slot), Some(Slot::Used(_))) {
+        let Some(Slot::Used(object)) = self.slots.get(slot) else {
             return Err(Dangling(handle));
-        }
+        };
         let (word, bit) = (&mut self.marks[slot / 64], 1 << (slot % 64));
         if *word & bit == 0 {
             *word |= bit;
+            self.marked_bytes += object.size();
             self.pending.push(handle);
         }
         Ok(())
     }
 
-    /// Marks all that marked objects lead to; how many objects are marked in the end.
+    /// Marks all that marked objects lead to; how many objects are marked in the end, and how many
+    /// bytes they take.
     ///
     /// # Errors
     /// If one refers to an object that is not there.
-    pub(crate) fn mark_children(&mut self) -> Result<usize, Dangling> {
+    pub(crate) fn mark_children(&mut self) -> Result<(usize, usize), Dangling> {
         let mut found = Vec::new();
         while let Some(handle) = self.pending.pop() {
             if let Some(object) = self.get(handle) {
@@ -170,7 +192,8 @@ impl Heap {
         }
         self.pending = Vec::new();
         self.unswept = self.slots.len();
-        Ok(self.marks.iter().map(|word| word.count_ones() as usize).sum())
+        let marked = self.marks.iter().map(|word| word.count_ones() as usize).sum();
+        Ok((marked, self.marked_bytes))
     }
 
     /// Takes the next object without a mark out of the heap; `None` when there are no more.
@@ -196,6 +219,7 @@ impl Heap {
             };
             if let Some(Slot::Used(object)) = taken {
                 self.live -= 1;
+                self.bytes -= object.size();
                 return Some(object);
             }
         }

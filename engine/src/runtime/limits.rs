@@ -9,6 +9,8 @@ const DEFAULT_COUNT: usize = 10_000;
 
 /// Most objects in a store's heap, unless its limiter says another number.
 pub(crate) const DEFAULT_OBJECTS: usize = usize::MAX;
+/// Bytes of a store's heap, where nobody says otherwise.
+pub(crate) const DEFAULT_HEAP: usize = 1 << 30;
 
 /// Decides about what a store takes: see [`Store::limiter`].
 ///
@@ -61,10 +63,15 @@ pub trait ResourceLimiter: Send {
     }
 
     /// Most objects in a store's heap: values of the host that wasm holds, exceptions that it
-    /// keeps, and both where they wait to be collected. An exception has up to 1,000 values of 16
-    /// bytes, which limits of memories and tables do not count.
+    /// keeps, and both where they wait to be collected.
     fn heap_objects(&self) -> usize {
         DEFAULT_OBJECTS
+    }
+
+    /// Most bytes of these objects, of a value of the host only what it has itself, of an exception
+    /// all that it carries. They are no part of any memory, whose limits do not count them.
+    fn heap_size(&self) -> usize {
+        DEFAULT_HEAP
     }
 
     /// Most instances of a store.
@@ -108,6 +115,7 @@ pub struct StoreLimits {
     tables: usize,
     memories: usize,
     heap_objects: usize,
+    heap_size: usize,
     trap_on_grow_failure: bool,
 }
 
@@ -120,6 +128,7 @@ impl Default for StoreLimits {
             tables: DEFAULT_COUNT,
             memories: DEFAULT_COUNT,
             heap_objects: DEFAULT_OBJECTS,
+            heap_size: DEFAULT_HEAP,
             trap_on_grow_failure: false,
         }
     }
@@ -167,6 +176,10 @@ impl ResourceLimiter for StoreLimits {
         self.heap_objects
     }
 
+    fn heap_size(&self) -> usize {
+        self.heap_size
+    }
+
     fn instances(&self) -> usize {
         self.instances
     }
@@ -180,7 +193,8 @@ impl ResourceLimiter for StoreLimits {
     }
 }
 
-/// Makes [`StoreLimits`]. Without more, sizes have no limit, and counts one of 10,000.
+/// Makes [`StoreLimits`]. Without more, counts have a limit of 10,000, the heap one of 1 GiB, and
+/// other sizes none.
 #[derive(Clone, Debug, Default)]
 pub struct StoreLimitsBuilder(StoreLimits);
 
@@ -205,6 +219,12 @@ impl StoreLimitsBuilder {
     /// Most objects in the store's heap: see [`ResourceLimiter::heap_objects`].
     pub fn heap_objects(mut self, limit: usize) -> Self {
         self.0.heap_objects = limit;
+        self
+    }
+
+    /// Most bytes of these objects, 1 GiB without this: see [`ResourceLimiter::heap_size`].
+    pub fn heap_size(mut self, limit: usize) -> Self {
+        self.0.heap_size = limit;
         self
     }
 
