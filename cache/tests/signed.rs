@@ -292,6 +292,23 @@ fn signing_what_is_there() {
     assert!(open.sign(&key(1), &next).unwrap_err().is_untrusted());
 }
 
+/// Or it would be believed from then on.
+#[test]
+fn what_anybody_may_have_written_is_neither_signed_nor_copied() {
+    let fixture = Fixture::new();
+    let own = DirCache::open(fixture.folder.path().join("own")).unwrap();
+    own.add(&key(2), &Content::from_bytes(CONTENT), b"description").unwrap();
+    let unsigned = own.entry_path(&key(2));
+    fs::copy(&unsigned, fixture.entry.with_file_name(unsigned.file_name().unwrap())).unwrap();
+    own.delete(&key(2)).unwrap();
+    let options = DirOptions::new().policy(Policy::Signed).trusted_keys(fixture.trusted());
+    let open = options.open(fixture.image()).unwrap();
+    own.copy_from(&open, &key(1)).unwrap();
+    assert!(own.copy_from(&open, &key(2)).unwrap_err().is_untrusted());
+    assert!(own.get(&key(1)).unwrap().is_some() && own.get(&key(2)).unwrap().is_none());
+    assert!(open.sign(&key(2), &fixture.signer).unwrap_err().is_untrusted());
+}
+
 #[test]
 fn what_this_user_makes_needs_no_signature_unless_it_is_asked_for() {
     let fixture = Fixture::new();

@@ -10,7 +10,7 @@ use precompile::cache::{Key, SigningKey, TrustedKeys, from_hex};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// No list that somebody wrote is longer.
@@ -196,7 +196,9 @@ fn signature_path(path: &Path) -> PathBuf {
 fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.tmp", std::process::id()));
-    let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    // Never through a link that somebody has put there.
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&beside)?;
+    let written = file.write_all(bytes).and_then(|()| fs::rename(&beside, path));
     written.inspect_err(|_| _ = fs::remove_file(&beside))
 }
 

@@ -301,7 +301,10 @@ pub(crate) fn layers(args: &LayerArgs, trust: &Trust) -> Result<LayersBuilder, U
 pub(crate) fn trusted_keys(trust: &Trust) -> Result<Option<TrustedKeys>, Usage> {
     let word = |name| std::env::var_os(name).filter(|text| !text.is_empty());
     let mut files = trust.trusted_key.clone();
-    let by_environment = word("PRECOMPILE_CACHE_VERIFY").is_some_and(|policy| policy == "signed");
+    // A word that is none is the strictest one, as it is for layers.
+    let by_environment = word("PRECOMPILE_CACHE_VERIFY").is_some_and(|policy| {
+        policy.to_string_lossy().parse::<Policy>().map_or(true, |policy| policy == Policy::Signed)
+    });
     if files.is_empty() && !by_environment && !matches!(trust.verify, Some(Verify::Signed)) {
         return Ok(None);
     }

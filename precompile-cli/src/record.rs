@@ -87,6 +87,10 @@ impl Record {
         }
         let line: Line = serde_json::from_str(text).map_err(|_| damaged())?;
         let module = from_hex(&line.module).ok_or_else(damaged)?;
+        // Others would be read from where this program is, or from standard input.
+        if line.path.as_ref().is_some_and(|path| !Path::new(path).is_absolute()) {
+            return Err(damaged());
+        }
         let variants = match known.asked.get(&line.settings) {
             Some(variants) => variants.clone(),
             None => {

@@ -171,7 +171,7 @@ print(process["user"]["uid"], process["user"]["gid"], sep=":")
 print(*(text for text in process["env"] if not text.startswith("TERM=")), "--", *process["args"], sep="\n")
 PYTHON
     )
-    [ "${config[0]}" = 65532:65532 ]
+    [ "${config[0]}" = 65532:65532 ] || { echo "the image's user is ${config[0]}" >&2; return 1; }
     local variables=() i=1
     while [ "${config[i]}" != -- ]; do variables+=("${config[i]}"); i=$((i + 1)); done
     # shellcheck disable=SC2016

@@ -17,6 +17,7 @@ use super::{DirCache, private};
 use crate::content::Content;
 use crate::error::{Distrust, Error, ErrorKind, Result};
 use crate::key::Key;
+use crate::policy::Policy;
 use crate::sign::{SigningKey, TrustedKeys};
 
 impl DirCache {
@@ -49,6 +50,7 @@ impl DirCache {
         let Some((file, stat, found)) = entry else {
             return Err(ErrorKind::Missing { path: self.entry_path(key) }.into());
         };
+        self.vouched_by_signature(&found)?;
         let temporary = Temporary::create(self)?;
         let mut trailer = self.refill(&temporary, file, &found)?;
         let own = TrustedKeys::from(with.public_key());
@@ -77,6 +79,7 @@ impl DirCache {
         let Some((file, _, found)) = entry else {
             return Err(ErrorKind::Missing { path: from.entry_path(key) }.into());
         };
+        from.vouched_by_signature(&found)?;
         let temporary = Temporary::create(self)?;
         let mut trailer = from.refill(&temporary, file, &found)?;
         match &self.sign_with {
@@ -85,6 +88,18 @@ impl DirCache {
         }
         temporary.complete(key, &trailer, self.modes().file)?;
         self.put(key, &temporary)
+    }
+
+    /// Where files of anybody are opened, that a trusted key signed this one: what is signed anew or
+    /// copied from there is believed afterwards.
+    fn vouched_by_signature(&self, found: &Found) -> Result<()> {
+        if self.policy != Policy::Signed {
+            return Ok(());
+        }
+        let name = found.trailer.verify_signature(&found.key, &self.trusted_keys);
+        name.map(drop).map_err(|reason| {
+            ErrorKind::Untrusted { path: self.entry_path(&found.key), reason }.into()
+        })
     }
 
     /// Writes the content of an entry of this directory to a temporary file, if it is as it was

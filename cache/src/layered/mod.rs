@@ -177,10 +177,8 @@ impl Layers {
     /// write to.
     pub fn publish(&self, key: &Key, content: &Content, description: &[u8]) -> Option<Error> {
         let error = self.try_publish(key, content, description);
-        // Where nothing is kept, nobody's turn would make a difference to the next one's.
-        if error.is_none() {
-            self.flights.land(key);
-        }
+        // Also where nothing was kept: then nobody's turn would make a difference to the next one's.
+        self.flights.land(key);
         error
     }
 

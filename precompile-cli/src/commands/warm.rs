@@ -253,7 +253,7 @@ fn place(args: &Warm, key: Option<Arc<SigningKey>>) -> std::result::Result<Place
     let sign = match (&key, &path) {
         // As an image, of which nothing but entries is left behind.
         (Some(key), Some(path)) => {
-            let dir = DirCache::open_image(path).map_err(failed)?;
+            let dir = plan::dir_options(path, &dir, None).open_image(path).map_err(failed)?;
             Some(Sign { dir, key: Arc::clone(key) })
         }
         _ => None,
