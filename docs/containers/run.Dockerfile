@@ -6,7 +6,7 @@ RUN cargo install --locked --path /src/precompile-cli --root /usr/local && rm -r
 FROM precompile AS cache
 COPY fixtures/programs/hello/hello.wasm /plugins/
 # Exactly the entries of these modules, readable by everybody. An invalid module fails the build.
-# For two kinds of processors at once: --platform linux/amd64/v3,linux/arm64
+# For two kinds of processors at once: --platform linux/amd64/v3,linux/arm64, here and below.
 RUN precompile --out /usr/share/precompile /plugins
 # Whatever would miss in production misses here.
 RUN PRECOMPILE_CACHE_DIR= precompile check /plugins

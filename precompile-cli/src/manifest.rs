@@ -193,7 +193,13 @@ fn signature_path(path: &Path) -> PathBuf {
     path.into()
 }
 
+/// At once where it is a file; a pipe or device gets the bytes, and a link stays one.
 fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let real = path.canonicalize();
+    let path = real.as_deref().unwrap_or(path);
+    if fs::metadata(path).is_ok_and(|known| !known.is_file()) {
+        return fs::OpenOptions::new().write(true).open(path)?.write_all(bytes);
+    }
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.tmp", std::process::id()));
     // Never through a link that somebody has put there.

@@ -204,3 +204,22 @@ fn platforms_and_settings_of_an_app() {
     world.run(&["settings", "--engine-settings", file]).expect(2, &["line 1"]);
     world.run(&["settings", "--engine-settings", "missing"]).expect(2, &["no such file"]);
 }
+
+/// What is named stays what it is.
+#[test]
+fn a_manifest_goes_through_links_and_into_pipes() {
+    let world = world();
+    let (real, link) = (world.path("real.json"), world.path("link.json"));
+    fs::write(&real, "").unwrap();
+    std::os::unix::fs::symlink("real.json", &link).unwrap();
+    let (cache, plugins) = (world.arg("cache"), world.arg("plugins"));
+    let warm = |to: &str| world.run(&["--manifest", to, "--cache-dir", &cache, &plugins]);
+    warm(&world.arg("link.json")).expect(0, &["2 compiled"]);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    let written = fs::read_to_string(&real).unwrap();
+    assert_eq!(json(&written)["modules"].as_array().unwrap().len(), 2);
+    let piped = warm("/dev/stdout");
+    piped.expect(0, &["2 cached"]);
+    assert_eq!(json(piped.text())["modules"].as_array().unwrap().len(), 2);
+    assert!(fs::symlink_metadata("/dev/stdout").unwrap().is_symlink());
+}
