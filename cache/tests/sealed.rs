@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -100,20 +100,21 @@ fn a_file_that_changes_is_never_served() {
     let len = file.metadata().unwrap().len();
     let liar = Liar::new(b"");
     *liar.0.lock().unwrap() = Content::from_file(file.try_clone().unwrap(), len);
-    let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
-            let file: &File = &file;
-            while !stop.load(Ordering::Relaxed) {
-                file.write_all_at(&wrong, 0).unwrap();
-                file.write_all_at(&right, 0).unwrap();
+        // Gone when this ends, however it ends: the writer ends then.
+        let (alive, over) = mpsc::channel::<()>();
+        let (file, right, wrong) = (&file, &right, &wrong);
+        scope.spawn(move || {
+            while over.try_recv() == Err(TryRecvError::Empty) {
+                file.write_all_at(wrong, 0).unwrap();
+                file.write_all_at(right, 0).unwrap();
             }
         });
         for _ in 0..100 {
             let looked = look(Layers::builder().signed_read_only(liar.clone()), &signer);
             assert!(looked.is_err() || looked == Ok(right.clone()));
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(alive);
     });
     // A private copy does not change any more.
     let layers = Layers::builder().signed_read_only(liar).trusted_keys(signer.public_key()).build();

@@ -4,7 +4,7 @@
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, TryRecvError};
 use std::thread;
 
 use precompile_cache::{
@@ -197,13 +197,15 @@ fn what_is_served_is_a_copy_that_nobody_changes() {
 fn a_writer_between_check_and_use() {
     let length = 2_000_000;
     let fixture = Fixture::with(&vec![7; length]);
-    let stop = AtomicBool::new(false);
     let (mut hits, mut misses) = (0, 0);
     thread::scope(|scope| {
-        let writer = scope.spawn(|| {
+        // Gone when this ends, however it ends: the writer ends then.
+        let (alive, over) = mpsc::channel::<()>();
+        let fixture = &fixture;
+        let writer = scope.spawn(move || {
             let file = File::options().write(true).open(&fixture.entry).unwrap();
             let mut round = 0_u64;
-            while !stop.load(Ordering::Relaxed) {
+            while over.try_recv() == Err(TryRecvError::Empty) {
                 // From the front and from the back, by little and by much, and rarely not at all.
                 let place = (round * 77_777) % length as u64;
                 let count = [1, 5_000, 200_000][round as usize % 3].min(length as u64 - place);
@@ -238,7 +240,7 @@ fn a_writer_between_check_and_use() {
                 }
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(alive);
         writer.join().unwrap();
     });
     assert!(hits > 0 && misses > 0, "both happened: {hits} hits, {misses} misses");

@@ -4,7 +4,8 @@ use crate::endless::{self, Endless};
 use crate::support::{instance, module, trapped};
 use precompile::*;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,16 +33,17 @@ fn store<T: 'static>(engine: &Engine, data: T) -> Store<T> {
 
 /// Increments the epoch again and again while `body` runs.
 fn ticking<R>(engine: &Engine, body: impl FnOnce() -> R) -> R {
-    let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+        // Gone when `body` ends, however it ends: the ticking ends then.
+        let (alive, over) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            while over.try_recv() == Err(TryRecvError::Empty) {
                 thread::sleep(Duration::from_millis(1));
                 engine.increment_epoch();
             }
         });
         let result = body();
-        done.store(true, Ordering::Relaxed);
+        drop(alive);
         result
     })
 }

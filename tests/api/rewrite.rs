@@ -5,7 +5,7 @@ use precompile::*;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, TryRecvError};
 use std::thread;
 
 /// A module whose `f` returns `first`, a constant near its start, and whose `g` returns `last`, the
@@ -45,14 +45,16 @@ fn class_15_a_file_that_is_rewritten_meanwhile() {
     let path = work.path().join("module.wasm");
     fs::write(&path, torn(0, 0)).unwrap();
     Module::from_file(&with(dir.path()), &path).unwrap();
-    let done = AtomicBool::new(false);
     let (mut loaded, mut wrong) = (0u32, 0u32);
     thread::scope(|scope| {
-        scope.spawn(|| {
+        // Gone when this ends, however it ends: the writer ends then.
+        let (alive, over) = mpsc::channel::<()>();
+        let path = &path;
+        scope.spawn(move || {
             let mut n = 1i32;
-            while !done.load(Ordering::Relaxed) {
+            while over.try_recv() == Err(TryRecvError::Empty) {
                 let x = n.wrapping_mul(0x3779_b9a5);
-                let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+                let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
                 if n % 16 == 0 {
                     // A reader may get a part.
                     file.set_len(40_000).unwrap();
@@ -70,14 +72,14 @@ fn class_15_a_file_that_is_rewritten_meanwhile() {
             let engine = with(dir.path());
             if round % 2 == 0 {
                 // A part of a module is invalid: an error, and no entry.
-                loaded += u32::from(engine.warm_file(&path).is_ok());
-            } else if let Ok(module) = Module::from_file(&engine, &path) {
+                loaded += u32::from(engine.warm_file(path).is_ok());
+            } else if let Ok(module) = Module::from_file(&engine, path) {
                 let bytes = torn(call(&module, "f"), call(&module, "g"));
                 wrong += u32::from(sha(&bytes) != module.digest());
                 loaded += 1;
             }
         }
-        done.store(true, Ordering::Relaxed);
+        drop(alive);
     });
     let found = entries(dir.path());
     assert!(found.len() > 20, "{loaded} loaded, {} entries", found.len());

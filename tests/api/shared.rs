@@ -4,7 +4,8 @@ use crate::atomics::engines;
 use crate::raw::{bytes, word};
 use crate::support::{instance, module, trapped};
 use precompile::*;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, TryRecvError};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -386,10 +387,12 @@ fn waits_end_at_the_deadline() {
     let engine = Engine::new(config().epoch_interruption(true)).unwrap();
     let (module, memory) = (module(&engine, WAIT), memory(&engine, 1, 2));
     let asked = Arc::new(AtomicU32::new(0));
-    let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::SeqCst) {
+        // Gone when this ends, however it ends: the ticking ends then.
+        let (alive, over) = mpsc::channel::<()>();
+        let engine = &engine;
+        scope.spawn(move || {
+            while over.try_recv() == Err(TryRecvError::Empty) {
                 thread::sleep(Duration::from_millis(1));
                 engine.increment_epoch();
             }
@@ -421,7 +424,7 @@ fn waits_end_at_the_deadline() {
             while memory.atomic_notify(0, 1) == Ok(0) {}
         });
         assert_eq!(call::<_, i32>(&mut wasm, "wait32", (0, 0, -1_i64)).unwrap(), 0);
-        done.store(true, Ordering::SeqCst);
+        drop(alive);
     });
 }
 

@@ -11,7 +11,7 @@ use precompile::*;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -308,14 +308,16 @@ fn a_writer_between_check_and_map_never_gets_its_code_run() {
     let signed = Signed::new();
     let good = fs::read(&signed.right).unwrap();
     let wrong = fs::read(&signed.wrong).unwrap();
-    let stop = AtomicBool::new(false);
     let (mut hits, mut misses) = (0_u32, 0_u32);
     thread::scope(|scope| {
-        let writer = scope.spawn(|| {
+        // Gone when this ends, however it ends: the writer ends then.
+        let (alive, over) = mpsc::channel::<()>();
+        let (signed, good, wrong) = (&signed, &good, &wrong);
+        let writer = scope.spawn(move || {
             let file = File::options().write(true).open(&signed.right).unwrap();
             let mut round = 0_u64;
-            while !stop.load(Ordering::Relaxed) {
-                for bytes in [&wrong, &good] {
+            while over.try_recv() == Err(TryRecvError::Empty) {
+                for bytes in [wrong, good] {
                     file.write_all_at(bytes, 0).unwrap();
                     thread::sleep(Duration::from_micros(round * 7919 % 3000));
                     round += 1;
@@ -331,7 +333,7 @@ fn a_writer_between_check_and_map_never_gets_its_code_run() {
                 _ => misses += 1,
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(alive);
         writer.join().unwrap();
     });
     assert!(hits > 0 && misses > 0, "both happened: {hits} hits, {misses} misses");

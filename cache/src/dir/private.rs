@@ -1,7 +1,7 @@
 //! Copies that nobody else can change: files in memory, sealed before they are checked.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -16,7 +16,25 @@ pub(crate) fn copy(
     source: &impl Source,
     trailer: &Trailer,
 ) -> Result<Content, Unreadable> {
-    let Some(mut copy) = create(disk)? else { return in_memory::copy(source, trailer) };
+    let Some(copy) = sealed(disk, source, trailer)? else {
+        return in_memory::copy(source, trailer);
+    };
+    trailer.verify(&(disk, &copy))?;
+    Ok(Content::from_file(copy, trailer.content_length))
+}
+
+/// What `source` holds, in a file in memory that nobody can write to any more; `None` where there is
+/// no such file to be had.
+fn sealed(
+    disk: &Disk,
+    source: &impl Source,
+    trailer: &Trailer,
+) -> Result<Option<File>, Unreadable> {
+    disk.before_copy()?;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Not allowed in this sandbox, or no room for another open file.
+    let Ok(fd) = rustix::fs::memfd_create("cache entry", flags) else { return Ok(None) };
+    let mut copy = File::from(fd);
     let mut written = Ok(());
     trailer.each_piece(source, |piece| {
         if written.is_ok() {
@@ -25,18 +43,6 @@ pub(crate) fn copy(
     })?;
     written?;
     let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
-    rustix::fs::fcntl_add_seals(&copy, seals).map_err(io::Error::from)?;
-    trailer.verify(&(disk, &copy))?;
-    Ok(Content::from_file(copy, trailer.content_length))
-}
-
-/// An empty file in memory; `None` in a sandbox that does not have them.
-fn create(disk: &Disk) -> io::Result<Option<File>> {
-    disk.before_copy()?;
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    match rustix::fs::memfd_create("cache entry", flags) {
-        Ok(fd) => Ok(Some(fd.into())),
-        // Not allowed here, or no room for another open file.
-        Err(_) => Ok(None),
-    }
+    // The kernel seals no file of which it still holds a page itself (EBUSY), and does not tell why.
+    Ok(rustix::fs::fcntl_add_seals(&copy, seals).is_ok().then_some(copy))
 }

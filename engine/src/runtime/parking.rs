@@ -145,6 +145,7 @@ mod tests {
     use super::*;
     use crate::error::{Error, ErrorKind};
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::mpsc::{self, TryRecvError};
     use std::thread;
 
     fn waiting(parking: &Parking) -> usize {
@@ -206,7 +207,6 @@ mod tests {
     fn nothing_is_lost_between_timeouts_and_notifications() {
         let parking = Parking::default();
         let (waiters, rounds) = (4, 200);
-        let ended = AtomicBool::new(false);
         let (woken, counted) = thread::scope(|scope| {
             let threads: Vec<_> = (0..waiters)
                 .map(|_| {
@@ -218,16 +218,19 @@ mod tests {
                     })
                 })
                 .collect();
-            let notifier = scope.spawn(|| {
+            // Gone when this ends, however it ends: the notifier ends then.
+            let (alive, over) = mpsc::channel::<()>();
+            let parking = &parking;
+            let notifier = scope.spawn(move || {
                 let mut counted = 0;
-                while !ended.load(Ordering::Relaxed) {
+                while over.try_recv() == Err(TryRecvError::Empty) {
                     counted += parking.notify(0, 1) as usize;
                     thread::yield_now();
                 }
                 counted
             });
             let woken: usize = threads.into_iter().map(|t| t.join().unwrap()).sum();
-            ended.store(true, Ordering::Relaxed);
+            drop(alive);
             (woken, notifier.join().unwrap())
         });
         assert_eq!(woken, counted);
