@@ -1,4 +1,4 @@
-//! Times as people write and read them.
+//! Times and other values as people write and read them.
 
 use std::time::{Duration, SystemTime};
 
@@ -28,6 +28,12 @@ pub(crate) fn parse_digest(text: &str) -> Result<Digest, String> {
     let digits = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
     let digest = precompile::cache::from_hex(&digits).map(Digest);
     digest.ok_or_else(|| "a digest is 64 hexadecimal digits, as sha256sum prints".to_string())
+}
+
+/// What a list of names is for.
+pub(crate) fn parse_scope(text: &str) -> Result<String, String> {
+    let fits = precompile::cache::Names::new().set_scope(Some(text));
+    fits.map(|()| text.to_string()).map_err(|error| error.to_string())
 }
 
 /// How long ago, in one unit.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::{Layers, LayersBuilder, Mode};
 use crate::budget::{Budget, parse_size};
 use crate::error::{Error, ErrorKind};
+use crate::names::Names;
 use crate::policy::Policy;
 
 /// The last read-only layer, where an image has its entries.
@@ -32,6 +33,8 @@ impl LayersBuilder {
     ///   is no size is not set, and a problem.
     /// - `PRECOMPILE_CACHE_VERIFY`: a [`Policy`]; one that is unknown is `signed`, and a problem.
     /// - `PRECOMPILE_CACHE_KEYS`: files of [trusted keys](crate::TrustedKeys), separated by colons.
+    /// - `PRECOMPILE_CACHE_SCOPE`: what lists of names have to be [for](LayersBuilder::names_scope). What
+    ///   cannot be a scope is that of no list, and a problem.
     /// - `PRECOMPILE_RECORD`: the [record](LayersBuilder::record).
     ///
     /// All of them but `/usr/share/precompile` are ignored, and a problem says so, in a process with
@@ -107,6 +110,13 @@ impl LayersBuilder {
         if let Some(list) = word("PRECOMPILE_CACHE_KEYS") {
             let paths = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty());
             builder = paths.fold(builder, LayersBuilder::trusted_keys_file);
+        }
+        if let Some(text) = word("PRECOMPILE_CACHE_SCOPE") {
+            let scope = text.to_string_lossy();
+            if let Err(error) = Names::new().set_scope(Some(&scope)) {
+                builder = builder.problem(error, "no list of names is used");
+            }
+            builder = builder.names_scope(scope);
         }
         if let Some(path) = word("PRECOMPILE_RECORD") {
             builder = builder.record(path);

@@ -58,7 +58,7 @@ fn layers(place: &Where) -> Result<LayersBuilder, String> {
 /// The directory to look into; `None` when it does not exist, which is said.
 fn open(place: &Where, printer: &Printer) -> Result<Option<DirCache>, String> {
     let path = path(place)?;
-    match plan::dir_options(&path, &place.dir, None).open_read_only(&path) {
+    match plan::dir_options(&place.dir, None).open_read_only(&path) {
         Ok(cache) => Ok(Some(cache)),
         Err(error) if error.is_missing() => {
             printer.status("Empty", format!("{} does not exist yet", path.display()));
@@ -71,7 +71,7 @@ fn open(place: &Where, printer: &Printer) -> Result<Option<DirCache>, String> {
 /// The same to change it.
 fn open_to_change(place: &Where, printer: &Printer) -> Result<Option<DirCache>, String> {
     let Some(cache) = open(place, printer)? else { return Ok(None) };
-    plan::dir_options(cache.path(), &place.dir, None)
+    plan::dir_options(&place.dir, None)
         .open(cache.path())
         .map(Some)
         .map_err(|error| error.to_string())
