@@ -58,20 +58,25 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a WASI command through the cache
+    ///
+    /// Takes the entry of the best level of processors that this host and the cache have; `check --host`
+    /// tells beforehand whether there is one. What is missing is compiled for the best level of this host,
+    /// and added.
     Run(Run),
     /// Tell whether everything would hit; compile nothing
     ///
     /// Asks all layers that `run`, or an app with LayersBuilder::from_env, would: the directories of
     /// PRECOMPILE_CACHE_PATH, /usr/share/precompile, the cache directory, those of --below. And it asks for
-    /// exactly the platforms and levels of processors that are named, each by itself, as warming does:
-    /// without --target, --platform and --cpu for this host's platform and the level x86-64-v2 or
-    /// aarch64, not for this processor. So it says the same on each machine, and a hit means that hosts
-    /// of that level and better ones find it. What this very processor would take is told by `explain`.
+    /// what `precompile FILE` with the same options makes: exactly the platforms and levels of processors
+    /// that are named, without --target, --platform and --cpu for this host's platform and the level
+    /// x86-64-v2 or aarch64, not for this processor. So it says the same on each machine, and a hit means
+    /// that hosts of that level and better ones find it. Whether `run` would hit here is told with --host,
+    /// which asks for the best level that there is an entry for, as `run`, apps and `explain` do.
     Check(Check),
     /// Tell why a module would hit or miss
     ///
-    /// Asks for what an app on this host would: the best level that there is an entry for. With --cpu
-    /// or --target, for exactly that, as `check` does. Compiles nothing; exits with 4 for a miss.
+    /// Asks for what `run` and apps on this host would: the best level that there is an entry for. With
+    /// --cpu or --target, for exactly that, as `check` does. Compiles nothing; exits with 4 for a miss.
     Explain(Explain),
     /// Tell what is in an entry or artifact
     Inspect(Inspect),
@@ -226,9 +231,9 @@ pub(crate) struct Code {
     /// x86-64-v2 or aarch64; native is this host's own processor
     #[arg(long, value_name = "LEVEL")]
     pub(crate) cpu: Vec<String>,
-    /// How accesses are kept inside of memories
-    #[arg(long, value_name = "HOW", default_value = "guard")]
-    pub(crate) bounds: Bounds,
+    /// How accesses are kept inside of memories; the default is guard
+    #[arg(long, value_name = "HOW")]
+    pub(crate) bounds: Option<Bounds>,
     /// Make code that counts fuel, for apps with Config::consume_fuel
     #[arg(long)]
     pub(crate) fuel: bool,
@@ -337,8 +342,14 @@ pub(crate) struct Run {
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// Modules, folders of them, or - for standard input
-    #[arg(required_unless_present_any = ["manifest", "name", "digest"], value_name = "FILE|DIR|-")]
+    #[arg(required_unless_present_any = ["manifest", "name", "digest", "from"],
+        value_name = "FILE|DIR|-")]
     pub(crate) inputs: Vec<PathBuf>,
+    /// Ask for what `run`, and apps, would take on this host: the best level of processors that there is
+    /// an entry for
+    #[arg(long, conflicts_with_all = ["manifest", "from", "target", "platform", "cpu",
+        "engine_settings"])]
+    pub(crate) host: bool,
     /// A module that the cache's names call NAME, instead of a file; may be repeated
     #[arg(long, value_name = "NAME", conflicts_with_all = ["inputs", "manifest"])]
     pub(crate) name: Vec<String>,
@@ -346,10 +357,17 @@ pub(crate) struct Check {
     #[arg(long, value_name = "SHA256", value_parser = units::parse_digest,
         conflicts_with_all = ["inputs", "manifest"])]
     pub(crate) digest: Vec<Digest>,
-    /// Hold the cache against a list that warming has written, without the modules; and the
-    /// modules against the list, as far as they are given
+    /// Hold the cache against a list that warming has written, without the modules: each entry has to be
+    /// there, with the bytes that the list says; and the modules against the list, as far as they are
+    /// given
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
+    /// Ask for what runs have noted in FILE with PRECOMPILE_RECORD=FILE: their modules, which need not
+    /// be here, with their settings. --target, --platform or --cpu names other levels of processors
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["inputs", "manifest", "name", "digest",
+        "engine_settings", "bounds", "fuel", "epoch_interruption", "opt_level", "features",
+        "nan_canonicalization", "relaxed_simd"])]
+    pub(crate) from: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) question: Question,
 }

@@ -44,7 +44,7 @@ pub(crate) struct Entry {
     settings: BTreeMap<String, String>,
     artifact_bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    artifact_sha256: Option<String>,
+    pub(crate) artifact_sha256: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     compile_ms: Option<u64>,
 }

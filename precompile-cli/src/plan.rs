@@ -28,13 +28,21 @@ pub(crate) struct Variant {
     pub(crate) target: Target,
     pub(crate) cpu: CpuLevel,
     pub(crate) config: Config,
+    /// Whether it is for this very host, where engines take the best level that there is an entry for;
+    /// then `cpu` is the best one of the host.
+    pub(crate) is_host: bool,
 }
 
 impl Variant {
     /// The one that `config` stands for, which names its target and level.
     fn new(config: Config) -> Result<Variant, Usage> {
         let engine = engine(&config)?;
-        Ok(Variant { target: engine.target(), cpu: engine.cpu(), config })
+        Ok(Variant { target: engine.target(), cpu: engine.cpu(), config, is_host: false })
+    }
+
+    /// What engines ask for here.
+    pub(crate) fn of_host(code: &Code) -> Result<Variant, Usage> {
+        Ok(Variant { is_host: true, ..Variant::new(host_settings(code)?)? })
     }
 
     /// All that its code depends on.
@@ -84,6 +92,11 @@ pub(crate) fn variants_from(settings: &Settings, code: &Code) -> Result<Vec<Vari
     }
 }
 
+/// Whether all that code is for is named, and so nothing is this program's choice.
+pub(crate) fn is_named(code: &Code) -> bool {
+    !code.cpu.is_empty() || !code.engine_settings.is_empty() || !code.platform.is_empty()
+}
+
 /// Whether a target, a platform or a level is named.
 fn is_placed(code: &Code) -> bool {
     [&code.target, &code.platform, &code.cpu].iter().any(|list| !list.is_empty())
@@ -100,7 +113,7 @@ fn placed(code: &Code, base: &Config, own: Option<Target>) -> Result<Vec<Variant
         for cpu in level.map_or(levels, |level| vec![level]) {
             // The same target twice, or by two names, is one.
             if !all.iter().any(|known| known.target == target && known.cpu == cpu) {
-                all.push(Variant { target, cpu, config: at(base, target, cpu)? });
+                all.push(Variant { target, cpu, config: at(base, target, cpu)?, is_host: false });
             }
         }
     }
@@ -162,8 +175,7 @@ fn levels(code: &Code, arch: Arch, targets: &[Target]) -> Result<Vec<CpuLevel>, 
 /// there is an entry for; or else one for each level and target that are named.
 pub(crate) fn engines(code: &Code, layers: &LayersBuilder) -> Result<Vec<Engine>, Usage> {
     if !is_placed(code) && code.engine_settings.is_empty() {
-        let mut config = settings(code)?;
-        return Ok(vec![engine(trusted::attach(&mut config, layers.clone()))?]);
+        return Ok(vec![Variant::of_host(code)?.engine(layers.clone(), 1)?]);
     }
     variants(code)?.iter().map(|variant| variant.engine(layers.clone(), 1)).collect()
 }
@@ -177,11 +189,18 @@ fn at(base: &Config, target: Target, cpu: CpuLevel) -> Result<Config, Usage> {
 
 /// The settings that are the same for all targets and levels.
 fn settings(code: &Code) -> Result<Config, Usage> {
+    let mut config = host_settings(code)?;
+    config.bounds(bounds(code.bounds.unwrap_or_default()));
+    Ok(config)
+}
+
+/// The same, where bounds that are not named are the choice of the engine, as in `run` and apps.
+fn host_settings(code: &Code) -> Result<Config, Usage> {
     let mut config = Config::new();
-    config
-        .bounds(bounds(code.bounds))
-        .consume_fuel(code.fuel)
-        .epoch_interruption(code.epoch_interruption);
+    if let Some(how) = code.bounds {
+        config.bounds(bounds(how));
+    }
+    config.consume_fuel(code.fuel).epoch_interruption(code.epoch_interruption);
     tune(&mut config, &code.tuning)?;
     Ok(config)
 }

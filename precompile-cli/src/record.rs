@@ -125,6 +125,18 @@ impl Record {
         Ok(numbers)
     }
 
+    /// How many modules there are.
+    pub(crate) fn len(&self) -> usize {
+        self.modules.len()
+    }
+
+    /// The modules by digest, each with where it was loaded from, and the numbers of its variants.
+    pub(crate) fn modules(
+        &self,
+    ) -> impl Iterator<Item = (&[u8; 32], &BTreeSet<PathBuf>, &BTreeSet<usize>)> {
+        self.modules.iter().map(|(digest, asked)| (digest, &asked.paths, &asked.variants))
+    }
+
     /// The modules, each with the numbers of its variants: the file that was recorded if it has the
     /// digest still, or else the one of the inputs that has it. One that is nowhere has a problem.
     pub(crate) fn find(&self, inputs: &[PathBuf]) -> Vec<(Input, Vec<usize>)> {

@@ -1,90 +1,20 @@
-//! Would everything hit?
+//! The cache, and modules, against a manifest.
 
-use super::modules::{self, Job};
-use super::{FAILED, USAGE, written};
+use super::super::{FAILED, USAGE, modules, written};
 use crate::args::{Check, Format, Question};
-use crate::input::Input;
 use crate::manifest::Manifest;
 use crate::report::{self, Printer};
-use crate::rows::{Document, Row};
-use crate::units::Digest;
+use crate::rows::{Document, MissRow, Row};
 use crate::{input, plan};
-use precompile::cache::{Key, Layers, Lookup, MissReason, Mode, Outcome, from_hex, to_hex};
-use precompile::{Config, Difference, Engine, Miss, Report, Settings};
+use precompile::cache::{
+    EntryInfo, Key, Layers, Lookup, MissReason, Mode, Outcome, from_hex, to_hex,
+};
+use precompile::{Config, Difference, Engine, Miss, Module, Settings};
 use std::collections::HashSet;
 use std::path::Path;
 
-pub(crate) fn check(args: &Check) -> u8 {
-    let asked = &args.question;
-    let mut printer = Printer::new(&asked.document.output);
-    if let Some(manifest) = &args.manifest {
-        return against(args, manifest, &mut printer);
-    }
-    let jobs = plan::variants(&asked.code).and_then(|variants| {
-        let jobs = variants.into_iter().map(|variant| {
-            // The layers that an app or `run` would ask, read-only ones included.
-            let layers = plan::layers(&asked.layers, &asked.trust)?;
-            let engine = variant.engine(layers.mode(Mode::ReadOnly), 1)?;
-            Ok(Job { variant, engine })
-        });
-        jobs.collect::<Result<Vec<_>, _>>()
-    });
-    let jobs = match jobs {
-        Ok(jobs) => jobs,
-        Err(usage) => {
-            report::error(None, usage);
-            return USAGE;
-        }
-    };
-    if let Some(job) = jobs.first() {
-        for problem in job.engine.cache_problems() {
-            printer.warning(problem);
-        }
-    }
-    let path = asked.layers.dir.cache_dir.as_deref();
-    let document = if args.name.is_empty() && args.digest.is_empty() {
-        let inputs = modules::everything(input::expand(&args.inputs), &jobs);
-        let act = |_: &Input, job: &Job, bytes: &[u8]| job.engine.check(bytes);
-        modules::each("check", path, &inputs, &jobs, &mut printer, act)
-    } else {
-        absent(args, &jobs, &printer)
-    };
-    document.finish(&printer);
-    match args.question.document.format {
-        Format::Json => written(report::json(&document), document.code()),
-        Format::Text => document.code(),
-    }
-}
-
-/// Looks for modules whose bytes are not here.
-fn absent(args: &Check, jobs: &[Job], printer: &Printer) -> Document {
-    let digests = args.digest.iter().map(|Digest(digest)| (to_hex(digest), Some(*digest)));
-    let names = args.name.iter().map(|name| (name.clone(), None));
-    let all: Vec<_> = names.chain(digests).collect();
-    let mut document =
-        Document::new("check", args.question.layers.dir.cache_dir.as_deref(), all.len());
-    for (shown, digest) in &all {
-        for job in jobs {
-            let done = match digest.map_or_else(|| job.engine.resolve(shown), Ok) {
-                Ok(digest) => Ok(job.engine.check_digest(digest)),
-                Err(error) => match error.downcast_ref::<Miss>().cloned() {
-                    Some(miss) => {
-                        let outcome = precompile::Outcome::Missed { miss };
-                        Ok(Report { outcome, ..Report::default() })
-                    }
-                    None => Err(error),
-                },
-            };
-            document.note(Row::new(shown, job, &done));
-            modules::tell("check", printer, &Input::file(shown), job, &done);
-        }
-    }
-    document.stop();
-    document
-}
-
 /// Holds the cache against a manifest, and the modules that are named as well.
-fn against(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
+pub(super) fn check(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
     let trusted = match plan::trusted_keys(&args.question.trust) {
         Ok(trusted) => trusted,
         Err(usage) => {
@@ -110,6 +40,10 @@ fn against(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
     for problem in layers.problems() {
         printer.warning(problem);
     }
+    if manifest.modules.iter().all(|module| module.entries.is_empty()) {
+        report::error(Some(path), "the manifest names no modules: write it by warming some");
+        return FAILED;
+    }
     let inputs = input::expand(&args.inputs);
     let count = manifest.modules.len();
     let mut document = Document::new("check", dirs.dir.cache_dir.as_deref(), count);
@@ -121,6 +55,7 @@ fn against(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
             let Some(id) = from_hex(&entry.id) else { continue };
             let settings = entry.settings();
             let found = find(&layers, Key::new(group, id), &settings);
+            let found = found.and_then(|lookup| hold(lookup, entry.artifact_sha256.as_deref()));
             let made_for = format!(
                 "{} ({})",
                 settings.get("target").unwrap_or("?"),
@@ -129,7 +64,8 @@ fn against(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
             match &found {
                 Ok(_) => printer.status("Cached", format!("{} {made_for}", module.name)),
                 Err(miss) => {
-                    printer.notice("Missing", format!("{} -> {made_for}: {miss}", module.name));
+                    let (name, message) = (&module.name, &miss.message);
+                    printer.notice("Missing", format!("{name} -> {made_for}: {message}"));
                 }
             }
             document.note(Row::listed(&module.name, &Key::new(group, id), &settings, found));
@@ -137,11 +73,15 @@ fn against(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
     }
     for input in &inputs {
         let path = input.path.display().to_string();
-        match input.read().and_then(|bytes| modules::digest(&bytes)) {
-            Ok(digest) if digests.contains(&digest) => {}
-            Ok(digest) => {
+        match input.read().map(|bytes| identify(&bytes, &digests)) {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(digest))) => {
                 printer.notice("Missing", format!("{path} is not in the manifest: warm it anew"));
                 document.note(Row::unlisted(&path, &digest));
+            }
+            Ok(Err(error)) => {
+                modules::tell_error(printer, &input.path, &error);
+                document.note(Row::invalid(&path, &error));
             }
             Err(problem) => {
                 printer.error(&input.path, &problem);
@@ -157,8 +97,37 @@ fn against(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
     }
 }
 
+/// The digest of a module that is not among those that are `listed`.
+fn identify(bytes: &[u8], listed: &HashSet<[u8; 32]>) -> precompile::Result<Option<[u8; 32]>> {
+    let engine = Engine::new(&Config::new())?;
+    let digest = engine.check(bytes)?.digest.filter(|digest| !listed.contains(digest));
+    if digest.is_some() {
+        // Nobody has compiled it, so nobody has looked at it yet.
+        Module::validate(&engine, bytes)?;
+    }
+    Ok(digest)
+}
+
+/// What was found, if its content is the one that was listed, and still has its digest.
+fn hold(lookup: Lookup, listed: Option<&str>) -> Result<Lookup, Box<MissRow>> {
+    let (Some(listed), Outcome::Hit { content, .. }) = (listed, &lookup.outcome) else {
+        return Ok(lookup);
+    };
+    let Some(path) = content.origin().map(Path::to_path_buf) else { return Ok(lookup) };
+    let io = |problem: String| Box::new(MissRow::from(Miss::Io(problem)));
+    let file =
+        input::open(&path).map_err(|problem| io(format!("{}: {problem}", path.display())))?;
+    let info = EntryInfo::read(&file, &path).map_err(|error| io(error.to_string()))?;
+    let found = to_hex(&info.content_digest);
+    match (info.is_intact, found == listed) {
+        (true, true) => Ok(lookup),
+        (true, false) => Err(MissRow::of_bytes(listed, found).into()),
+        (false, _) => Err(MissRow::damaged(&path).into()),
+    }
+}
+
 /// The layer and the path of an entry that apps with this version of the engine find.
-fn find(layers: &Layers, key: Key, settings: &Settings) -> Result<Lookup, Miss> {
+fn find(layers: &Layers, key: Key, settings: &Settings) -> Result<Lookup, Box<MissRow>> {
     let own = Engine::new(&Config::new()).map(|engine| engine.settings());
     if let Ok(own) = own
         && !settings.is_of_this_engine()
@@ -166,14 +135,17 @@ fn find(layers: &Layers, key: Key, settings: &Settings) -> Result<Lookup, Miss> 
         // In what follows from being of another engine, and not in what was asked for.
         let all = settings.differences(&own).into_iter();
         let is_identity = |one: &Difference| Settings::is_identity(&one.field);
-        return Err(Miss::differs(all.filter(is_identity)));
+        return Err(MissRow::from(Miss::differs(all.filter(is_identity))).into());
     }
     let lookup = layers.lookup(&key);
     let told = || lookup.miss_error().map(ToString::to_string).unwrap_or_default();
-    Err(match &lookup.outcome {
+    Err(Box::new(MissRow::from(match &lookup.outcome {
         Outcome::Hit { .. } => return Ok(lookup),
         Outcome::Miss(MissReason::Off) => Miss::Off,
-        Outcome::Miss(MissReason::Corrupt) => Miss::Corrupt,
+        // With the path of the entry.
+        Outcome::Miss(MissReason::Corrupt) => {
+            return Err(MissRow::from(Miss::Corrupt).saying(told()).into());
+        }
         Outcome::Miss(MissReason::Untrusted) => Miss::Untrusted(told()),
         Outcome::Miss(MissReason::Io) => Miss::Io(told()),
         Outcome::Miss(_) => {
@@ -187,5 +159,5 @@ fn find(layers: &Layers, key: Key, settings: &Settings) -> Result<Lookup, Miss> 
             };
             Miss::differs(all.max_by_key(place).unwrap_or_default())
         }
-    })
+    })))
 }
