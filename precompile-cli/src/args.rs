@@ -11,12 +11,15 @@ use std::time::Duration;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    fine
-  1    an input was invalid or failed; the others were done all the same
-  2    the command line is wrong
+  1    an input was invalid or failed: a module, a script of tests or its time,
+       a manifest, a record; the others were done all the same
+  2    the command line or the environment is wrong, or a file of keys or
+       settings that they name
   3    the cache directory cannot be opened or written
-  4    check, explain: something would miss
+  4    check, explain, inspect --digest: something would miss
   run passes the guest's own code through; 134 is a trap or an exception that
-  nobody caught, 124 a miss under --require-hit, 125 any failure of our own.
+  nobody caught, 124 a miss under --require-hit, 125 any failure of our own, be
+  it a key, the cache or the module; 2 only options that do not exist.
 
 Environment:
   PRECOMPILE_CACHE_DIR   the cache directory; empty for none
@@ -152,7 +155,7 @@ pub(crate) struct Warm {
     #[command(flatten)]
     pub(crate) code: Code,
     /// Threads that compile; 0 for one a processor
-    #[arg(short = 'j', long, value_name = "N", default_value_t = 0)]
+    #[arg(short = 'j', long, value_name = "N", default_value = "0", value_parser = units::parse_jobs)]
     pub(crate) jobs: usize,
     /// Say what would be compiled; compile and write nothing
     #[arg(short = 'n', long)]
@@ -298,7 +301,7 @@ pub(crate) struct Run {
     #[arg(long = "dir", value_name = "HOST[::GUEST]")]
     pub(crate) dirs: Vec<String>,
     /// Give the guest an environment variable, with the host's value or VALUE; may be repeated
-    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = units::parse_variable)]
     pub(crate) env: Vec<String>,
     /// Call this export with ARGS as its parameters, and print its results one a line
     #[arg(long, value_name = "NAME")]
@@ -444,12 +447,12 @@ pub(crate) struct Wast {
     #[command(flatten)]
     pub(crate) code: Code,
     /// Scripts that run at the same time; 0 for one a processor
-    #[arg(short = 'j', long, value_name = "N", default_value_t = 0)]
+    #[arg(short = 'j', long, value_name = "N", default_value = "0", value_parser = units::parse_jobs)]
     pub(crate) jobs: usize,
-    /// How long a script may take; 0 for as long as it likes. With --epoch-interruption it is
-    /// interrupted, else its process is ended
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub(crate) timeout: u32,
+    /// How long a script may take: seconds, or with ms, s, m or h behind the number; 0 for as long as
+    /// it likes. With --epoch-interruption it is interrupted, else its process is ended
+    #[arg(long, value_name = "TIME", default_value = "60", value_parser = units::parse_timeout)]
+    pub(crate) timeout: Duration,
     /// Run the scripts that come in; see commands/wast/worker.rs
     #[arg(long, hide = true)]
     pub(crate) worker: bool,
@@ -460,7 +463,7 @@ pub(crate) struct Wast {
 impl Wast {
     /// How long a script may take.
     pub(crate) fn limit(&self) -> Option<Duration> {
-        (self.timeout > 0).then(|| Duration::from_secs(self.timeout.into()))
+        Some(self.timeout).filter(|time| !time.is_zero())
     }
 }
 

@@ -3,13 +3,14 @@
 use crate::args::{self, Code, DirArgs, LayerArgs, Run, Trust, Tuning, Verify};
 use crate::{input, platform, trusted};
 use precompile::cache::{
-    DirOptions, Layers, LayersBuilder, Mode, Policy, SigningKey, TrustAnyone, TrustedKeys,
+    DirOptions, ErrorKind, Layers, LayersBuilder, Mode, Policy, Problem, SigningKey, TrustAnyone,
+    TrustedKeys,
 };
 use precompile::{Arch, Bounds, Config, CpuLevel, Engine, Features, OptLevel, Settings, Target};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A command line that cannot be meant.
@@ -294,11 +295,42 @@ pub(crate) fn known_mode() -> Result<(), Usage> {
     mode.map_err(|error| Usage(format!("PRECOMPILE_CACHE_MODE: {error}")))
 }
 
+/// Whoever trusts a directory that is not there, and that nothing else names, misspells it.
+pub(crate) fn known_dirs(args: &LayerArgs, out: Option<&Path>) -> Result<(), Usage> {
+    let variable = |name| std::env::var_os(name).unwrap_or_default();
+    let read = variable("PRECOMPILE_CACHE_PATH");
+    let mut named: Vec<PathBuf> = std::env::split_paths(&read).collect();
+    named.push(variable("PRECOMPILE_CACHE_DIR").into());
+    named.extend(args.dir.cache_dir.iter().chain(&args.below).cloned());
+    named.extend(out.map(PathBuf::from));
+    let unknown = args.dir.trust_dir.iter().find(|dir| !dir.exists() && !named.contains(dir));
+    unknown.map_or(Ok(()), |dir| {
+        Err(Usage(format!(
+            "--trust-dir {}: there is no such folder, and no other option names it; check the path",
+            dir.display()
+        )))
+    })
+}
+
 /// The layers of an engine that runs here: those of the environment, with another read-write
 /// directory if one is named.
 pub(crate) fn layers(args: &LayerArgs, trust: &Trust) -> Result<LayersBuilder, Usage> {
+    layers_of(from_env(&args.dir, &["PRECOMPILE_RECORD"]), args, trust)
+}
+
+/// The same for `run`, which is what a record is of.
+pub(crate) fn run_layers(args: &LayerArgs, trust: &Trust) -> Result<LayersBuilder, Usage> {
+    layers_of(from_env(&args.dir, &[]), args, trust)
+}
+
+fn layers_of(
+    layers: LayersBuilder,
+    args: &LayerArgs,
+    trust: &Trust,
+) -> Result<LayersBuilder, Usage> {
     known_mode()?;
-    let mut layers = with_dirs(from_env(&args.dir), args);
+    known_dirs(args, None)?;
+    let mut layers = with_dirs(layers, args);
     for path in &trust.trusted_key {
         layers = layers.trusted_keys(TrustedKeys::read(path).map_err(usage)?);
     }
@@ -372,10 +404,22 @@ fn promise() -> TrustAnyone {
     TrustAnyone::i_vouch_for_every_writer()
 }
 
-/// The layers of the environment, with the directory that is named in place of its own.
-fn from_env(dir: &DirArgs) -> LayersBuilder {
+/// The layers of the environment, with the directory that is named in place of its own, and without
+/// what some variables say.
+fn from_env(dir: &DirArgs, without: &[&str]) -> LayersBuilder {
     let named = dir.cache_dir.as_ref().map(|path| OsString::from(path.as_os_str()));
-    LayersBuilder::from_env_or(|name| named.clone().filter(|_| name == "PRECOMPILE_CACHE_DIR"))
+    LayersBuilder::from_env_or(|name| match name {
+        "PRECOMPILE_CACHE_DIR" => named.clone(),
+        // Empty is not set.
+        _ => without.contains(&name).then(OsString::new),
+    })
+}
+
+/// Whether the environment asks for what cannot be: that is told whatever the cache has. That there
+/// is no home is not asked for.
+pub(crate) fn is_of_environment(problem: &Problem) -> bool {
+    let is_asked = !matches!(problem.error.kind(), ErrorKind::NoHome | ErrorKind::Privileged);
+    problem.layer.is_none() && is_asked
 }
 
 /// With the directories below, and those that are trusted.
@@ -398,7 +442,7 @@ pub(crate) fn warm_layers(
         let dir = dir.map_err(|error| error.to_string())?;
         return Ok(with_dirs(Layers::builder().read_write_dir(dir), args));
     }
-    let mut builder = with_dirs(from_env(&args.dir), args);
+    let mut builder = with_dirs(from_env(&args.dir, &["PRECOMPILE_RECORD"]), args);
     if let Some(key) = sign_with {
         builder = builder.sign_with(Arc::clone(key));
     }
@@ -424,7 +468,7 @@ pub(crate) fn warm_layers(
 pub(crate) fn look_layers(dir: Option<&Path>, args: &LayerArgs) -> LayersBuilder {
     let layers = match dir {
         Some(path) => Layers::builder().read_write(path),
-        None => from_env(&args.dir),
+        None => from_env(&args.dir, &["PRECOMPILE_RECORD"]),
     };
     with_dirs(layers, args).mode(Mode::ReadOnly)
 }

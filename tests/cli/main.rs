@@ -8,6 +8,7 @@ mod explain;
 mod inputs;
 mod look_after;
 mod manifest;
+mod mistakes;
 mod names;
 mod odd;
 mod out;

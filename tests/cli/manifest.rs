@@ -133,7 +133,9 @@ fn pruning_keeps_what_a_manifest_lists() {
     assert_eq!(world.entries("cache").len(), 5);
     let list = world.arg("list.json");
     let prune = ["cache", "prune", "--cache-dir", &cache, "--max-size", "0"];
-    world.run(&[&prune[..], &["--keep-manifest", "missing"]].concat()).expect(3, &["missing"]);
+    world.run(&[&prune[..], &["--keep-manifest", "missing"]].concat()).expect(1, &["missing"]);
+    let key = ["--keep-manifest", &list, "--trusted-key", "no-key"];
+    world.run(&[&prune[..], &key].concat()).expect(2, &["no-key"]);
     world.run(&[&prune[..], &["--keep-manifest", &list]].concat()).expect(0, &["Removed 1 entry"]);
     world.run(&["check", "--manifest", &list, "--cache-dir", &cache]).expect(0, &["4 cached"]);
 }

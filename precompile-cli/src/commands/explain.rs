@@ -22,6 +22,11 @@ pub(crate) fn explain(args: &Explain) -> u8 {
             return USAGE;
         }
     };
+    // What is wrong with layers is told with what they said.
+    let problems = engines.first().map_or(&[][..], |engine| engine.cache_problems());
+    for problem in problems.iter().filter(|problem| plan::is_of_environment(problem)) {
+        printer.warning(problem);
+    }
     let mut all = Vec::new();
     let (path, bytes) = match (&args.input, &args.name, &args.digest) {
         (Some(input), ..) => match input::read(input) {

@@ -210,6 +210,13 @@ fn usable(args: &Warm) -> std::result::Result<(), Usage> {
             "`{command}` is a command, and comes before all options; a file of that name is ./{command}"
         )));
     }
+    if let Some(first) = args.inputs.first()
+        && let Some(meant) = input::meant_command(first)
+    {
+        let message = format!("no file or command `{}`; did you mean `{meant}`?", first.display());
+        return Err(Usage(message));
+    }
+    plan::known_dirs(&args.layers, args.out.as_deref())?;
     match (&args.layers.dir.cache_dir, &args.out) {
         (None, None) => plan::known_mode(),
         _ => Ok(()),

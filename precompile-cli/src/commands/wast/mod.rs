@@ -182,6 +182,9 @@ fn tell(printer: &Printer, input: &Input, done: &Done) {
     let path = input.path.display();
     match done {
         Done::Ran(outcome) => {
+            if outcome.directives == 0 {
+                printer.warning(format_args!("{path}: it has 0 directives, so nothing was tested"));
+            }
             for failure in &outcome.failures {
                 printer.finding(format_args!("{path}:{}: {}", failure.line, said(failure)));
             }
