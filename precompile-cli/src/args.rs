@@ -296,6 +296,8 @@ pub(crate) struct Output {
 
 /// Run a WASI command through the cache.
 #[derive(Debug, Args)]
+#[command(override_usage = "precompile run [OPTIONS] <FILE> [ARGS]...
+       precompile run [OPTIONS] --name <NAME> | --digest <SHA256> [ARGS]...")]
 pub(crate) struct Run {
     /// Give the guest a directory of the host, under its own name or as GUEST; may be repeated
     #[arg(long = "dir", value_name = "HOST[::GUEST]")]
@@ -343,6 +345,9 @@ pub(crate) struct Run {
 
 /// Tell whether everything would hit.
 #[derive(Debug, Args)]
+#[command(override_usage = "precompile check [OPTIONS] <FILE|DIR|->...
+       precompile check [OPTIONS] --name <NAME> | --digest <SHA256> | --from <FILE>
+       precompile check [OPTIONS] --manifest <FILE> [FILE|DIR|-]...")]
 pub(crate) struct Check {
     /// Modules, folders of them, or - for standard input
     #[arg(required_unless_present_any = ["manifest", "name", "digest", "from"],
@@ -378,6 +383,8 @@ pub(crate) struct Check {
 /// Tell why a module would hit or miss: what is in its key, which layers were asked, and how the
 /// entries of the same module differ.
 #[derive(Debug, Args)]
+#[command(override_usage = "precompile explain [OPTIONS] <FILE>
+       precompile explain [OPTIONS] --name <NAME> | --digest <SHA256>")]
 pub(crate) struct Explain {
     /// The module, or - for standard input
     #[arg(value_name = "FILE", required_unless_present_any = ["name", "digest"])]

@@ -85,7 +85,9 @@ fn walk(folder: &Path, extensions: &[&str], all: &mut Vec<Input>) {
             Ok(entry) => {
                 let path = entry.path();
                 let end = path.extension();
-                let is_meant = end.is_some_and(|end| extensions.iter().any(|known| end == *known));
+                let is_meant = end.is_some_and(|end| {
+                    extensions.iter().any(|known| end.eq_ignore_ascii_case(known))
+                });
                 // A link counts by what it leads to; a folder behind one is not entered, since
                 // that may have no end.
                 if is_meant && !path.is_dir() {

@@ -1,7 +1,7 @@
 //! From arguments to what they mean: settings of engines, and which cache.
 
 use crate::args::{self, Code, DirArgs, LayerArgs, Run, Trust, Tuning, Verify};
-use crate::{input, platform, trusted};
+use crate::{input, platform, report, trusted};
 use precompile::cache::{
     DirOptions, ErrorKind, Layers, LayersBuilder, Mode, Policy, Problem, SigningKey, TrustAnyone,
     TrustedKeys,
@@ -10,6 +10,7 @@ use precompile::{Arch, Bounds, Config, CpuLevel, Engine, Features, OptLevel, Set
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -147,7 +148,7 @@ fn from_file(path: &Path) -> Result<Variant, Usage> {
         let config = settings.and_then(|settings| Config::from_settings(&settings));
         config.map_err(|error| format!("{error:#}"))
     });
-    let config = config.map_err(|problem| Usage(format!("{}: {problem}", path.display())))?;
+    let config = config.map_err(|problem| Usage(format!("{}: {problem}", report::shown(path))))?;
     Variant::new(config)
 }
 
@@ -307,7 +308,7 @@ pub(crate) fn known_dirs(args: &LayerArgs, out: Option<&Path>) -> Result<(), Usa
     unknown.map_or(Ok(()), |dir| {
         Err(Usage(format!(
             "--trust-dir {}: there is no such folder, and no other option names it; check the path",
-            dir.display()
+            report::shown(dir)
         )))
     })
 }
@@ -332,7 +333,7 @@ fn layers_of(
     known_dirs(args, None)?;
     let mut layers = with_dirs(layers, args);
     for path in &trust.trusted_key {
-        layers = layers.trusted_keys(TrustedKeys::read(path).map_err(usage)?);
+        layers = layers.trusted_keys(read_trusted(path)?);
     }
     let policy = match (trust.verify, trust.trusted_key.is_empty()) {
         (None, true) => return Ok(layers),
@@ -367,18 +368,49 @@ pub(crate) fn trusted_keys(trust: &Trust) -> Result<Option<TrustedKeys>, Usage> 
     }
     let mut keys = TrustedKeys::new();
     for path in files {
-        keys.extend(TrustedKeys::read(path).map_err(usage)?);
+        keys.extend(read_trusted(&path)?);
     }
     Ok(Some(keys))
 }
 
-/// The secret key in a file.
+/// The secret key in a file. That others can read it is told.
 pub(crate) fn sign_key(path: &Path) -> Result<Arc<SigningKey>, Usage> {
-    SigningKey::read(path).map(Arc::new).map_err(usage)
+    let key = SigningKey::read(path).map_err(|error| no_key(path, &error))?;
+    let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        report::warning(format_args!(
+            "{}: others can use this secret key, its mode is {mode:04o}: chmod it to 0600",
+            report::shown(path)
+        ));
+    }
+    Ok(Arc::new(key))
 }
 
-fn usage(error: precompile::cache::Error) -> Usage {
-    Usage(error.to_string())
+/// The public keys in a file.
+fn read_trusted(path: &Path) -> Result<TrustedKeys, Usage> {
+    TrustedKeys::read(path).map_err(|error| no_key(path, &error))
+}
+
+/// Why there is no key, and what to do about it.
+fn no_key(path: &Path, error: &precompile::cache::Error) -> Usage {
+    let shown = report::shown(path);
+    let is_secret = || {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.trim_start().starts_with("precompile-secret-key")
+    };
+    Usage(match error.kind() {
+        ErrorKind::Io { source, .. } => {
+            format!("could not read the key {shown}: {}", input::explain(source))
+        }
+        ErrorKind::Key { what, .. } if what.contains("is where") => format!(
+            "no key in {shown}: {what}; `keygen` has written both, {}",
+            match is_secret() {
+                true => "name the one that ends in .pub, and give this one to nobody",
+                false => "name the one that ends in .key",
+            }
+        ),
+        _ => error.to_string(),
+    })
 }
 
 /// The ways to open the directory `path`, which may be one that is trusted by name.

@@ -7,6 +7,7 @@ use crate::args::Code;
 use crate::commands::modules;
 use crate::input::{self, Input};
 use crate::plan::{self, Variant};
+use crate::report;
 use precompile::Settings;
 use precompile::cache::{from_hex, to_hex};
 use serde::Deserialize;
@@ -51,7 +52,7 @@ impl Record {
     /// # Errors
     /// The first line that is not as it should be.
     pub(crate) fn read(path: &Path, code: &Code) -> Result<Record, String> {
-        let name = path.display();
+        let name = report::shown(path);
         let mut bytes = Vec::new();
         let file = input::open(path).map_err(|problem| format!("{name}: {problem}"))?;
         let read = file.take(LIMIT + 1).read_to_end(&mut bytes);

@@ -289,7 +289,10 @@ impl Document {
         Document {
             schema_version: SCHEMA_VERSION,
             command,
-            cache: cache.map(|path| path.display().to_string()),
+            cache: cache.map(|path| {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+                path.display().to_string()
+            }),
             modules: Vec::new(),
             summary: Summary { modules, ..Summary::default() },
             start: Instant::now(),
@@ -337,7 +340,7 @@ impl Document {
         };
         let mut line = format!("{modules}: {} in {:.2}s", parts.join(", "), self.summary.seconds);
         if let Some(cache) = &self.cache {
-            line += &format!(" · cache {cache}");
+            line += &format!(" · cache {}", report::shown(Path::new(cache)));
             if self.summary.artifact_bytes > 0 {
                 line += &format!(" {}", report::size(self.summary.artifact_bytes));
             }

@@ -106,6 +106,11 @@ pub(crate) fn sign(args: &Sign) -> u8 {
         };
         match dir.sign_names(&key) {
             Ok(Some(true)) => lists += 1,
+            Ok(None) if keys.is_empty() => {
+                unopened += 1;
+                let message = "it has no entries and no names; name one that was warmed";
+                report::error(Some(path), message);
+            }
             Ok(Some(false)) | Ok(None) => {}
             Err(error) => {
                 failed += 1;

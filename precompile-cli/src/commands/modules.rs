@@ -72,7 +72,7 @@ pub(crate) fn each(
     printer.progress(inputs.len() as u64);
     for (input, numbers) in inputs {
         let path = input.path.display().to_string();
-        printer.step(&input.path.file_name().unwrap_or_default().to_string_lossy());
+        printer.step(&report::shown(Path::new(&input.path.file_name().unwrap_or_default())));
         match input.read() {
             Ok(bytes) => {
                 for job in numbers.iter().filter_map(|number| jobs.get(*number)) {
@@ -124,7 +124,7 @@ pub(crate) fn tell(
     job: &Job,
     done: &Result<Report>,
 ) {
-    let path = input.path.display();
+    let path = report::shown(&input.path);
     let made_for = job.made_for(done.as_ref().ok());
     match done {
         Ok(report) => {
@@ -162,9 +162,9 @@ pub(crate) fn tell_error(printer: &Printer, path: &Path, error: &Error) {
     if !is_verdict(error.kind()) {
         return printer.error(path, format_args!("{error:#}"));
     }
-    let path = path.display();
+    let path = report::shown(path);
     // Errors about text have a place in it, but no name of the file.
-    let message = format!("{error:#}").replace("<anon>", &path.to_string());
+    let message = format!("{error:#}").replace("<anon>", &path);
     printer.failure("Invalid", format!("{path} {}", cut(&message)));
 }
 

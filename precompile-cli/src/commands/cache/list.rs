@@ -81,7 +81,7 @@ fn table(items: &[Item]) -> String {
     let mut others = Vec::new();
     for item in items {
         let ItemState::Sound { key, description, .. } = &item.state else {
-            others.push(format!("{:<10} {}", state(item), clean(&item.path.display().to_string())));
+            others.push(format!("{:<10} {}", state(item), report::shown(&item.path)));
             continue;
         };
         let settings = Settings::from_description(description);

@@ -120,7 +120,7 @@ fn open_own(place: &Where, printer: &Printer) -> Result<Option<DirCache>, Failur
     match plan::dir_options(&path, &place.dir, None).open_read_only(&path) {
         Ok(cache) => Ok(Some(cache)),
         Err(error) if error.is_missing() => {
-            printer.status("Empty", format!("{} does not exist yet", path.display()));
+            printer.status("Empty", format!("{} does not exist yet", report::shown(&path)));
             Ok(None)
         }
         Err(error) => Err(error.into()),
@@ -154,7 +154,7 @@ fn dir(args: &Look) -> Result<u8, Failure> {
     let result = match place.document.format {
         Format::Text => {
             for layer in &layers {
-                let at = layer.path.as_ref().map(|path| path.display().to_string());
+                let at = layer.path.as_deref().map(report::shown);
                 let problem = layer.error.as_ref().map(|error| format!(": {error}"));
                 let line = format!(
                     "{} {}{}",

@@ -108,7 +108,7 @@ pub(super) fn verify(args: &Verify) -> Result<u8, Failure> {
 }
 
 fn tell(printer: &Printer, item: &Item) {
-    let path = item.path.display();
+    let path = report::shown(&item.path);
     match &item.state {
         ItemState::Sound { .. } => {}
         ItemState::Damaged(error) => printer.failure("Damaged", error),
@@ -129,7 +129,7 @@ fn rebuild(
 ) {
     let path = input.path.display().to_string();
     let mut note = |entry: String, outcome: &'static str, message: Option<String>| {
-        let told = format!("{path} {entry:.16}");
+        let told = format!("{} {entry:.16}", report::shown(&input.path));
         match (&message, outcome) {
             (Some(message), "skipped") => printer.notice("Skipped", format!("{told}: {message}")),
             (Some(message), _) => printer.error(&input.path, message),
@@ -156,7 +156,7 @@ fn rebuild(
                 Ok(_) => {
                     let message = format!(
                         "entry {id} is not what compiling gives: delete {}, and ask who made it",
-                        path.display()
+                        report::shown(path)
                     );
                     note(id, "different", Some(message));
                 }

@@ -61,10 +61,11 @@ pub(super) fn check(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
                 settings.get("target").unwrap_or("?"),
                 settings.get("cpu").unwrap_or("?")
             );
+            let name = report::shown(Path::new(&module.name));
             match &found {
-                Ok(_) => printer.status("Cached", format!("{} {made_for}", module.name)),
+                Ok(_) => printer.status("Cached", format!("{name} {made_for}")),
                 Err(miss) => {
-                    let (name, message) = (&module.name, &miss.message);
+                    let message = &miss.message;
                     printer.notice("Missing", format!("{name} -> {made_for}: {message}"));
                 }
             }
@@ -76,7 +77,8 @@ pub(super) fn check(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
         match input.read().map(|bytes| identify(&bytes, &digests)) {
             Ok(Ok(None)) => {}
             Ok(Ok(Some(digest))) => {
-                printer.notice("Missing", format!("{path} is not in the manifest: warm it anew"));
+                let shown = report::shown(&input.path);
+                printer.notice("Missing", format!("{shown} is not in the manifest: warm it anew"));
                 document.note(Row::unlisted(&path, &digest));
             }
             Ok(Err(error)) => {
@@ -116,7 +118,7 @@ fn hold(lookup: Lookup, listed: Option<&str>) -> Result<Lookup, Box<MissRow>> {
     let Some(path) = content.origin().map(Path::to_path_buf) else { return Ok(lookup) };
     let io = |problem: String| Box::new(MissRow::from(Miss::Io(problem)));
     let file =
-        input::open(&path).map_err(|problem| io(format!("{}: {problem}", path.display())))?;
+        input::open(&path).map_err(|problem| io(format!("{}: {problem}", report::shown(&path))))?;
     let info = EntryInfo::read(&file, &path).map_err(|error| io(error.to_string()))?;
     let found = to_hex(&info.content_digest);
     match (info.is_intact, found == listed) {

@@ -102,7 +102,7 @@ fn recorded(args: &Check, record: &Record, jobs: &[Job], printer: &Printer) -> D
             if now.is_ok_and(|now| now != *digest) {
                 printer.warning(format_args!(
                     "{} has another module than when it was recorded: record anew",
-                    path.display()
+                    report::shown(path)
                 ));
             }
         }

@@ -179,7 +179,7 @@ fn run(input: &Input, args: &Wast, engines: &Engines, worker: &mut Option<Worker
 }
 
 fn tell(printer: &Printer, input: &Input, done: &Done) {
-    let path = input.path.display();
+    let path = report::shown(&input.path);
     match done {
         Done::Ran(outcome) => {
             if outcome.directives == 0 {
