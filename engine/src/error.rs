@@ -12,7 +12,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A name that a module gives, in a message: what would begin a new line or command a terminal is
 /// spelled out, so that a module cannot write lines of its own into a log.
-#[cfg_attr(not(feature = "runtime"), expect(dead_code, reason = "modules that are run have names"))]
 pub(crate) struct Foreign<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Foreign<'_> {
