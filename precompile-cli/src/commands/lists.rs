@@ -7,7 +7,7 @@ use crate::args::Warm;
 use crate::input::{self, Input};
 use crate::manifest::{Entry, Manifest};
 use crate::plan;
-use crate::report::Printer;
+use crate::report::{self, Printer};
 use precompile::cache::{
     Depth, DirCache, ErrorKind as CacheError, ItemState, Key, Names, SigningKey, to_hex,
 };
@@ -85,7 +85,7 @@ impl NameList {
         let name = &input.name;
         let problem = match self.names.insert(name, digest) {
             _ if !input.is_exact => {
-                let path = input.path.display();
+                let path = report::shown(&input.path);
                 Some(format!("the name of {path} is not UTF-8, as names are: rename it"))
             }
             Err(error) => Some(error.to_string()),
@@ -140,8 +140,8 @@ impl NameList {
         });
         let names = names.map_err(|error| match error.is_untrusted() {
             true => format!(
-                "the names are not written, which are added to those there: {error}; \
-                             or remove the list"
+                "the names are not written, since those that are there may be somebody else's: \
+                 {error}; or remove the list"
             ),
             false => error.to_string(),
         })?;
@@ -154,7 +154,7 @@ impl NameList {
         if let Some(scope) = scope.filter(|scope| names.scope() != Some(scope)) {
             printer.warning(format_args!(
                 "all names in {} are for the scope {:?} now, and were for {scope:?}",
-                path.display(),
+                report::shown(path),
                 names.scope().unwrap_or_default()
             ));
         }
@@ -162,7 +162,7 @@ impl NameList {
             printer.warning(format_args!(
                 "the names in {} were signed by {signer}, and are not any more: sign them with \
                  `precompile sign`",
-                path.display()
+                report::shown(path)
             ));
         }
         Ok(())
