@@ -218,6 +218,7 @@ pub(crate) fn run_config(args: &Run) -> Result<Config, Usage> {
     if let Some(how) = args.bounds {
         config.bounds(bounds(how));
     }
+    config.consume_fuel(args.fuel.is_some()).epoch_interruption(args.timeout.is_some());
     tune(&mut config, &args.tuning)?;
     Ok(config)
 }
