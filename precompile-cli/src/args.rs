@@ -18,8 +18,9 @@ Exit codes:
   3    the cache directory cannot be opened or written
   4    check, explain, inspect --digest: something would miss
   run passes the guest's own code through; 134 is a trap, by --fuel or --timeout
-  as well, or an exception that nobody caught, 124 a miss under --require-hit, 125 any failure of our own, be
-  it a key, the cache or the module; 2 only options that do not exist.
+  as well, or an exception that nobody caught, 124 a miss under --require-hit, 125
+  any failure of our own, be it a key, the cache or the module, and 2 a command
+  line that cannot be read.
 
 Environment:
   PRECOMPILE_CACHE_DIR   the cache directory; empty for none
