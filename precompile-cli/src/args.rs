@@ -17,9 +17,10 @@ Exit codes:
        settings that they name
   3    the cache directory cannot be opened or written
   4    check, explain, inspect --digest: something would miss
-  run passes the guest's own code through; 134 is a trap or an exception that
-  nobody caught, 124 a miss under --require-hit, 125 any failure of our own, be
-  it a key, the cache or the module; 2 only options that do not exist.
+  run passes the guest's own code through; 134 is a trap, by --fuel or --timeout
+  as well, or an exception that nobody caught, 124 a miss under --require-hit, 125
+  any failure of our own, be it a key, the cache or the module, and 2 a command
+  line that cannot be read.
 
 Environment:
   PRECOMPILE_CACHE_DIR   the cache directory; empty for none
@@ -104,7 +105,8 @@ pub(crate) enum Command {
     /// all the same. Scripts run in processes of their own: one that crashes, or takes longer than
     /// --timeout, fails from that directive on, and no other one notices.
     ///
-    /// Without --features, scripts have all proposals that the engine supports. Lines such as
+    /// Without --features, scripts have all proposals that the engine supports, those too that are off
+    /// by default elsewhere: `run` and modules have what WebAssembly 3.0 has. Lines such as
     /// ;;! memory64 = true or ;; RUN: wast % -f wasm1 at the top of a script switch them for it. A
     /// script whose lines ask for what the engine does not have, and which fails, is skipped: it is
     /// told and counted, and has not passed. There is no cache.
@@ -242,10 +244,10 @@ pub(crate) struct Code {
     /// How accesses are kept inside of memories; the default is guard
     #[arg(long, value_name = "HOW")]
     pub(crate) bounds: Option<Bounds>,
-    /// Make code that counts fuel, for apps with Config::consume_fuel
+    /// Make code that counts fuel, for apps with Config::consume_fuel and `run --fuel N`
     #[arg(long)]
     pub(crate) fuel: bool,
-    /// Make code that looks at the epoch, for apps with Config::epoch_interruption
+    /// Make code that looks at the epoch, for apps with Config::epoch_interruption and `run --timeout`
     #[arg(long)]
     pub(crate) epoch_interruption: bool,
     #[command(flatten)]
@@ -316,6 +318,16 @@ pub(crate) struct Run {
     /// Call this export with ARGS as its parameters, and print its results one a line
     #[arg(long, value_name = "NAME")]
     pub(crate) invoke: Option<String>,
+    /// Let the guest use N units of fuel, about one an operator; without any left it traps. This is code
+    /// that counts: `precompile --fuel` warms the cache for it, `check --host --fuel` looks
+    #[arg(long, value_name = "N")]
+    pub(crate) fuel: Option<u64>,
+    /// Let the guest run for so long: seconds, or with ms, s, m or h behind the number; then it traps (0
+    /// for as long as it likes).
+    /// This is code that looks at the epoch: `precompile --epoch-interruption` warms the cache for it,
+    /// `check --host --epoch-interruption` looks
+    #[arg(long, value_name = "TIME", value_parser = units::parse_timeout)]
+    pub(crate) timeout: Option<Duration>,
     /// Fail with 124 instead of compiling
     #[arg(long, help_heading = "Cache")]
     pub(crate) require_hit: bool,
@@ -409,11 +421,20 @@ pub(crate) struct Explain {
 
 /// Tell what is in an entry or artifact.
 #[derive(Debug, Args)]
+#[command(override_usage = "precompile inspect [OPTIONS] <ENTRY>
+       precompile inspect [OPTIONS] --digest <SHA256>")]
 pub(crate) struct Inspect {
     /// A file of a cache directory, or an artifact
-    pub(crate) entry: PathBuf,
+    #[arg(required_unless_present = "digest")]
+    pub(crate) entry: Option<PathBuf>,
+    /// All entries of the module whose bytes have this SHA-256, in all directories that `run` would ask;
+    /// exits with 4 if there are none
+    #[arg(long, value_name = "SHA256", value_parser = units::parse_digest, conflicts_with = "entry")]
+    pub(crate) digest: Option<Digest>,
+    #[command(flatten)]
+    pub(crate) layers: LayerArgs,
     /// How to write it
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
     pub(crate) format: Format,
 }
 

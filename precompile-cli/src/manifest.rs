@@ -171,7 +171,8 @@ fn load(path: &Path) -> Result<Vec<u8>, String> {
     Ok(text)
 }
 
-fn parse(path: &Path, text: &[u8]) -> Result<Manifest, String> {
+/// A list in the text of a file.
+pub(crate) fn parse(path: &Path, text: &[u8]) -> Result<Manifest, String> {
     let name = shown(path);
     let version: Version = serde_json::from_slice(text)
         .map_err(|error| format!("{name}: it is no manifest: {error}"))?;

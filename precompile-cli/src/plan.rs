@@ -12,6 +12,7 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// A command line that cannot be meant.
@@ -94,9 +95,9 @@ pub(crate) fn variants_from(settings: &Settings, code: &Code) -> Result<Vec<Vari
     }
 }
 
-/// Whether all that code is for is named, and so nothing is this program's choice.
+/// Whether anything is said of what code is for, so that not all of it is this program's choice.
 pub(crate) fn is_named(code: &Code) -> bool {
-    !code.cpu.is_empty() || !code.engine_settings.is_empty() || !code.platform.is_empty()
+    is_placed(code) || !code.engine_settings.is_empty()
 }
 
 /// Whether a target, a platform or a level is named.
@@ -218,6 +219,7 @@ pub(crate) fn run_config(args: &Run) -> Result<Config, Usage> {
     if let Some(how) = args.bounds {
         config.bounds(bounds(how));
     }
+    config.consume_fuel(args.fuel.is_some()).epoch_interruption(args.timeout.is_some());
     tune(&mut config, &args.tuning)?;
     Ok(config)
 }
@@ -286,14 +288,18 @@ fn set(name: &str) -> Option<Features> {
     })
 }
 
-/// Whoever misspells a mode means another one than the default.
-pub(crate) fn known_mode() -> Result<(), Usage> {
-    let text = std::env::var_os("PRECOMPILE_CACHE_MODE").unwrap_or_default();
-    if text.is_empty() {
-        return Ok(());
+/// Whoever misspells a mode or a policy means another one than the default.
+pub(crate) fn known_words() -> Result<(), Usage> {
+    fn known<T: FromStr<Err = precompile::cache::Error>>(name: &str) -> Result<(), Usage> {
+        let text = std::env::var_os(name).unwrap_or_default();
+        let word = text.to_string_lossy();
+        if word.is_empty() {
+            return Ok(());
+        }
+        word.parse::<T>().map(drop).map_err(|error| Usage(format!("{name}: {error}")))
     }
-    let mode = text.to_string_lossy().parse::<Mode>().map(drop);
-    mode.map_err(|error| Usage(format!("PRECOMPILE_CACHE_MODE: {error}")))
+    known::<Mode>("PRECOMPILE_CACHE_MODE")?;
+    known::<Policy>("PRECOMPILE_CACHE_VERIFY")
 }
 
 /// Whoever trusts a directory that is not there, and that nothing else names, misspells it.
@@ -329,7 +335,7 @@ fn layers_of(
     args: &LayerArgs,
     trust: &Trust,
 ) -> Result<LayersBuilder, Usage> {
-    known_mode()?;
+    known_words()?;
     known_dirs(args, None)?;
     let mut layers = with_dirs(layers, args);
     if let Some(scope) = &trust.scope {

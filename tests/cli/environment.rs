@@ -28,8 +28,16 @@ fn an_unknown_mode_compiles_nowhere() {
         assert!(ended.stdout.is_empty());
     }
     assert!(!world.path(".cache").exists());
+    // Nor does an unknown policy, which may be meant to be stricter than what there is.
+    let policy = [("PRECOMPILE_CACHE_VERIFY", "sgned")];
+    for (command, code) in [("run", 125), ("check", 2), ("explain", 2)] {
+        let ended = with(&world, &policy, &[command, &hello]);
+        ended.expect(code, &["PRECOMPILE_CACHE_VERIFY", "a policy of verification", "sgned"]);
+        assert!(ended.stdout.is_empty());
+    }
     // Empty is not set.
-    with(&world, &[("PRECOMPILE_CACHE_MODE", "")], &["run", &hello]).expect(0, &[]);
+    let empty = [("PRECOMPILE_CACHE_MODE", ""), ("PRECOMPILE_CACHE_VERIFY", "")];
+    with(&world, &empty, &["run", &hello]).expect(0, &[]);
 }
 
 #[test]
@@ -144,7 +152,6 @@ fn what_cannot_be_meant_is_told_on_hits_as_well() {
         (("PRECOMPILE_RECORD", &*nowhere), "could not open the record"),
         (("PRECOMPILE_CACHE_MAX_SIZE", "much"), "PRECOMPILE_CACHE_MAX_SIZE is not used"),
         (("PRECOMPILE_CACHE_KEYS", &nowhere), "could not read the key"),
-        (("PRECOMPILE_CACHE_VERIFY", "sgned"), "found \"sgned\""),
     ] {
         let ended = with(&world, &[dir, variable], &["run", &hello]);
         ended.expect(0, &["warning: ", told]);

@@ -197,3 +197,64 @@ fn a_miss_that_is_not_compiled_takes_no_memory() {
     // Where it is compiled, that is not enough, so the limit does limit.
     assert_ne!(limited(&["run", "--cache-dir", &cache, file]).code, Some(0));
 }
+
+const ENDLESS: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_read"
+        (func $read (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "\10\00\00\00\06\00\00\00")
+    (func (export "_start") (loop (br 0)))
+    (func (export "short") (result i32) (i32.const 7))
+    (func (export "wait")
+        (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))))"#;
+
+/// What ends a guest is code of its own, which is warmed and asked for by the same words.
+#[test]
+fn guests_end_by_fuel_or_time() {
+    let world = World::new();
+    let file = world.write("endless.wat", ENDLESS);
+    let file = file.to_str().unwrap();
+    let cache = world.arg("cache");
+    let fixed = ["--cache-dir", &cache];
+    for (option, value, warming, told) in [
+        ("--fuel", "100000", "--fuel", "--fuel 100000 was not enough"),
+        ("--timeout", "50ms", "--epoch-interruption", "longer than --timeout, which is 50ms"),
+    ] {
+        let run = |more: &[&str]| world.run(&[&["run", option, value], &fixed[..], more].concat());
+        let needed = format!("`precompile {warming} FILE`");
+        run(&["--require-hit", file]).expect(124, &[&needed]);
+        let check = || world.run(&[&["check", "--host", warming], &fixed[..], &[file]].concat());
+        check().expect(4, &[]);
+        world.run(&[&[warming], &fixed[..], &[file]].concat()).expect(0, &["1 compiled"]);
+        check().expect(0, &[]);
+        run(&["--require-hit", file]).expect(134, &[told]);
+        let short = run(&["--require-hit", "--invoke", "short", file]);
+        short.expect(0, &[]);
+        assert_eq!(short.text(), "7\n");
+        // Code without such an end is another.
+        world.run(&[&["run", "--require-hit"], &fixed[..], &[file]].concat()).expect(124, &[]);
+    }
+    for bad in ["--fuel=-1", "--fuel=much", "--timeout=soon"] {
+        world.run(&["run", bad, file]).expect(2, &["invalid value"]);
+    }
+    world.run(&["run", "--timeout", "0", "--invoke", "short", file]).expect(0, &[]);
+    world.run(&["run", "--fuel", "0", "--invoke", "short", file]).expect(134, &["--fuel 0"]);
+}
+
+/// Where nobody looks at the epoch: in a function of the host.
+#[test]
+fn a_guest_that_waits_ends_by_time() {
+    let world = World::new();
+    let file = world.write("endless.wat", ENDLESS);
+    let mut command = world.command();
+    command.args(["run", "--timeout", "50ms", "--invoke", "wait"]).arg(file);
+    let piped = std::process::Stdio::piped;
+    let mut child = command.stdin(piped()).stdout(piped()).stderr(piped()).spawn().unwrap();
+    // Open as long as the guest runs, and nothing comes.
+    let stdin = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(134), "{told}");
+    assert!(told.contains("longer than --timeout") && told.contains("of the host"), "{told}");
+}

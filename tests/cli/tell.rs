@@ -112,3 +112,104 @@ fn completions_and_pages_are_written() {
     world.write("file", "");
     world.run(&["man", &world.arg("file")]).expect(1, &["cannot write the pages"]);
 }
+
+/// What a file is that is no entry, and which command is for it.
+#[test]
+fn other_files_are_told_apart() {
+    let world = World::new();
+    let hello = program("hello");
+    let hello = hello.to_str().unwrap();
+    let (image, list) = (world.arg("image"), world.arg("list.json"));
+    world.run(&["keygen", "release", "--dir", &world.arg("")]).expect(0, &[]);
+    let key = world.arg("release-1.key");
+    world.run(&["--out", &image, "--manifest", &list, "--sign-key", &key, hello]).expect(0, &[]);
+    let mut command = world.command();
+    command.env("PRECOMPILE_RECORD", world.path("record")).args(["run", hello]);
+    crate::support::finish(&mut command, b"").expect(0, &[]);
+    world.write("settings", world.run(&["settings"]).text());
+    let entry = world.entries("image").remove(0);
+    let good = std::fs::read(&entry).unwrap();
+    for (name, bytes) in [
+        ("short", &good[..5000]),
+        ("shorter", &good[..70]),
+        ("empty", b""),
+        ("component", b"\0asm\x0d\0\x01\0"),
+        ("text.wat", b"(module)"),
+        ("other.json", b"{\"a\": 1}"),
+        ("binary", b"\xff\xfe\0"),
+    ] {
+        world.write(name, bytes);
+    }
+    for (name, told) in [
+        ("image/names", "the list of names of a cache directory, 1 of them, signed by release-1"),
+        ("list.json", "a manifest of 1 modules, for `check --manifest`"),
+        ("release-1.key", "the secret key release-1, for --sign-key"),
+        ("release-1.pub", "the public key release-1, for --trusted-key"),
+        ("record", "a record of what runs asked for"),
+        ("settings", "the settings of an engine, for --engine-settings"),
+        ("short", "it was cut off or changed: delete it"),
+        ("shorter", "an ELF file, but none"),
+        ("empty", "it is empty"),
+        ("component", "no module of version 1: a component"),
+        ("text.wat", "the text of a module"),
+        ("other.json", "neither an artifact nor an entry"),
+        ("binary", "neither an artifact nor an entry"),
+    ] {
+        let ended = world.run(&["inspect", &world.arg(name)]);
+        ended.expect(1, &[name, told]);
+        assert!(ended.stdout.is_empty());
+        let secret = std::fs::read_to_string(&key).unwrap();
+        assert!(!ended.stderr.contains(secret.split_whitespace().last().unwrap()));
+    }
+    world.run(&["inspect", hello]).expect(1, &["this is a module"]);
+    // By its name and place it is one, whatever is left of it.
+    for (bytes, told) in [(&good[..70], "was cut off"), (b"", "is empty"), (b"xxx", "was changed")]
+    {
+        std::fs::write(&entry, bytes).unwrap();
+        let told = format!("this entry of a cache {told}: delete it");
+        world.run(&["inspect", entry.to_str().unwrap()]).expect(1, &[&told]);
+    }
+}
+
+#[test]
+fn the_entries_of_a_module_are_found_by_its_digest() {
+    let world = World::new();
+    let hello = program("hello");
+    let hello = hello.to_str().unwrap();
+    let (image, cache) = (world.arg("image"), world.arg("cache"));
+    let platforms = ["--platform", "linux/amd64/v2,linux/arm64"];
+    world.run(&[&["--out", &image], &platforms[..], &[hello]].concat()).expect(0, &[]);
+    let warmed = ["--format", "json", "--platform", "linux/amd64/v3", "--cache-dir", &cache, hello];
+    let warmed = json(world.run(&warmed).text());
+    let digest = warmed["modules"][0]["digest"].as_str().unwrap();
+    let inspect = |more: &[&str]| {
+        let mut command = world.command();
+        command.env("PRECOMPILE_CACHE_PATH", &image).args(["inspect", "--cache-dir", &cache]);
+        crate::support::finish(command.args(more), b"")
+    };
+    let ended = inspect(&["--digest", digest, "--format", "json"]);
+    ended.expect(0, &[]);
+    let found = json(ended.text());
+    let mut all: Vec<_> = found["entries"].as_array().unwrap().iter().collect();
+    all.sort_by_key(|entry| entry["settings"]["cpu"].as_str());
+    let cpus: Vec<_> = all.iter().map(|entry| entry["settings"]["cpu"].as_str().unwrap()).collect();
+    assert_eq!(cpus, ["aarch64", "x86-64-v2", "x86-64-v3"]);
+    let layers: Vec<_> = all.iter().map(|entry| entry["layer"].as_str().unwrap()).collect();
+    assert_eq!(layers, ["layer 0", "layer 0", "dir"]);
+    assert_eq!(all[2]["path"], world.entries("cache")[0].to_str().unwrap());
+    assert_eq!(all[2]["module"], digest);
+    let text = inspect(&["--digest", &format!("sha256:{}", digest.to_uppercase())]);
+    text.expect(0, &[]);
+    assert_eq!(text.text().matches("settings:").count(), 3, "{}", text.text());
+    assert!(text.text().starts_with(&format!("entry          layer 0 {image}")), "{}", text.text());
+    // One that is damaged is told beside the others.
+    let damaged = world.entries("cache").remove(0);
+    std::fs::write(&damaged, "damaged").unwrap();
+    let ended = inspect(&["--digest", digest, "--format", "json"]);
+    ended.expect(1, &[damaged.to_str().unwrap(), "was changed: delete it"]);
+    assert_eq!(json(ended.text())["entries"].as_array().unwrap().len(), 3);
+    inspect(&["--digest", &"0".repeat(64)]).expect(4, &["no entry of 0000", &image, &cache]);
+    inspect(&["--digest", digest, hello]).expect(2, &["cannot be used with"]);
+    inspect(&[]).expect(2, &["--digest"]);
+    inspect(&["--digest", "xyz"]).expect(2, &["64 hexadecimal digits"]);
+}

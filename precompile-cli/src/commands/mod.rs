@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod inspect;
 pub(crate) mod keys;
+mod limit;
 mod lists;
 pub(crate) mod modules;
 pub(crate) mod run;

@@ -1,6 +1,6 @@
 //! Running a WASI command through the cache.
 
-use super::values;
+use super::{limit, values};
 use crate::args::{self, Run};
 use crate::report::{self, Printer};
 use crate::{input, plan, trusted};
@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-const TRAP: u8 = 134;
+pub(super) const TRAP: u8 = 134;
 const MISS: u8 = 124;
 const OURS: u8 = 125;
 
@@ -34,8 +34,11 @@ pub(crate) fn run(args: &Run) -> ExitCode {
         return exit.process_exit_code();
     }
     let mut text = explain(&error, file);
+    if let Some(end) = limit::explain(args, &error) {
+        text = format!("{end}: {text}");
+    }
     if error.kind() == ErrorKind::Miss {
-        text += wanted.advice(args.require_hit);
+        text += &wanted.advice(args.require_hit, &limit::warming(args));
     }
     report::error(Some(file), text);
     ExitCode::from(match error.kind() {
@@ -82,21 +85,18 @@ impl Wanted<'_> {
     }
 
     /// What to do about a miss.
-    fn advice(&self, require_hit: bool) -> &'static str {
-        match self {
-            Wanted::Name(_) => {
-                "; warm the cache with `precompile --names FILE|DIR`, or run the file"
-            }
-            Wanted::Digest(_) => "; warm the cache with `precompile FILE`, or run the file",
-            Wanted::File(_) if require_hit => {
-                "; warm the cache with `precompile FILE`, which also tells whether the module is \
-                 valid, or run without --require-hit"
-            }
-            Wanted::File(_) => {
-                "; warm the cache with `precompile FILE`, which also tells whether the module is \
-                 valid, or unset PRECOMPILE_CACHE_MODE, which is require-hit"
-            }
-        }
+    fn advice(&self, require_hit: bool, options: &str) -> String {
+        let (what, way_out) = match self {
+            Wanted::Name(_) => ("--names FILE|DIR", "run the file"),
+            Wanted::Digest(_) => ("FILE", "run the file"),
+            Wanted::File(_) if require_hit => ("FILE", "run without --require-hit"),
+            Wanted::File(_) => ("FILE", "unset PRECOMPILE_CACHE_MODE, which is require-hit"),
+        };
+        let also = match self {
+            Wanted::File(_) => "which also tells whether the module is valid, ",
+            _ => "",
+        };
+        format!("; warm the cache with `precompile {options}{what}`, {also}or {way_out}")
     }
 }
 
@@ -141,6 +141,7 @@ fn go(
 
     let start = Instant::now();
     let mut store = Store::new(&engine, context(args, file, guest)?);
+    let _clock = limit::start(args, &engine, &mut store)?;
     let mut linker = Linker::new(&engine);
     add_to_linker(&mut linker, |wasi: &mut WasiCtx| wasi)?;
     let call = find(&module, args.invoke.as_deref())?;

@@ -231,7 +231,7 @@ fn usable(args: &Warm) -> std::result::Result<(), Usage> {
     }
     plan::known_dirs(&args.layers, args.out.as_deref())?;
     match (&args.layers.dir.cache_dir, &args.out) {
-        (None, None) => plan::known_mode(),
+        (None, None) => plan::known_words(),
         _ => Ok(()),
     }
 }
