@@ -216,11 +216,7 @@ fn usable(args: &Warm) -> std::result::Result<(), Usage> {
             "`{command}` is a command, and comes before all options; a file of that name is ./{command}"
         )));
     }
-    if let Some(first) = args.inputs.first()
-        && let Some(meant) = input::meant_command(first)
-    {
-        let message =
-            format!("no file or command `{}`; did you mean `{meant}`?", report::shown(first));
+    if let Some(message) = args.inputs.first().and_then(|first| input::mistyped(first)) {
         return Err(Usage(message));
     }
     plan::known_dirs(&args.layers, args.out.as_deref())?;
