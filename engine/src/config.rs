@@ -219,7 +219,9 @@ impl Config {
         self
     }
 
-    /// Bytes of stack that wasm may use, 512 KiB by default; deeper recursion traps.
+    /// Bytes of stack that wasm may use, 512 KiB by default; deeper recursion traps. A thread's own
+    /// stack is never used up; one that the host made, as for a fiber, has to have so many bytes
+    /// left where wasm is entered on it, and 128 KiB more for functions of the host.
     pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Self {
         self.runtime.max_wasm_stack = bytes;
         self

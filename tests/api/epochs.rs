@@ -3,6 +3,7 @@
 use crate::endless::{self, Endless};
 use crate::support::{instance, module, trapped};
 use precompile::*;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, TryRecvError};
@@ -89,7 +90,7 @@ const COUNT: &str = r#"(module
                     (i32.sub (i32.wrap_i64 (i64x2.extract_lane 1 (local.get 4)))
                         (local.get 0)))))))"#;
 
-fn count(store: &mut Store<u32>) -> TypedFunc<i32, i32> {
+fn count<T: 'static>(store: &mut Store<T>) -> TypedFunc<i32, i32> {
     instance(store, COUNT, &[]).get_typed_func(store, "count").unwrap()
 }
 
@@ -171,6 +172,45 @@ fn a_callback_stops_it_in_many_ways() {
     assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"the callback panics"));
     store.set_epoch_deadline(1);
     assert_eq!(count.call(&mut store, 3).unwrap(), expected(3));
+}
+
+/// It is asked again after a panic, and whatever it roots is let go of, however it ends.
+#[test]
+fn what_a_callback_roots_ends_with_it() {
+    for (name, engine) in engines() {
+        let value = Arc::new(());
+        let mut store = store(&engine, None);
+        let count = count(&mut store);
+        let (rooted, mut calls) = (value.clone(), 0);
+        store.epoch_deadline_callback(move |mut store| {
+            let root = ExternRef::new(&mut store, rooted.clone())?;
+            *store.data_mut() = Some(root);
+            calls += 1;
+            match calls {
+                1 => panic!("the callback panics"),
+                2 => Err(Error::msg("enough")),
+                3 => Ok(UpdateDeadline::Interrupt),
+                _ => Ok(UpdateDeadline::Continue(1)),
+            }
+        });
+        for call in 1..=4 {
+            let called = catch_unwind(AssertUnwindSafe(|| count.call(&mut store, 3)));
+            match (call, called) {
+                (1, Err(payload)) => {
+                    assert_eq!(payload.downcast_ref(), Some(&"the callback panics"), "{name}");
+                }
+                (2, Ok(error)) => assert_eq!(error.unwrap_err().root_cause(), "enough", "{name}"),
+                (3, Ok(trap)) => assert_eq!(trapped(trap), Trap::Interrupt, "{name}"),
+                (4, Ok(counted)) => assert_eq!(counted.unwrap(), expected(3), "{name}"),
+                (_, called) => panic!("call {call}: {called:?}: {name}"),
+            }
+            let stale: Rooted<ExternRef> = store.data_mut().take().expect("it was asked");
+            assert!(stale.data(&store).is_err(), "call {call}: {name}");
+            store.gc(None).unwrap();
+            // Here and in the callback.
+            assert_eq!(Arc::strong_count(&value), 2, "call {call}: {name}");
+        }
+    }
 }
 
 #[test]

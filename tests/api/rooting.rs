@@ -319,6 +319,54 @@ fn a_limit_of_objects() {
     }
 }
 
+/// A large heap that is full of what is in use: whoever puts in one for one that is let go of does
+/// not collect everything each time, for long.
+#[test]
+fn a_full_heap_is_not_collected_again_and_again() {
+    let (objects, rounds) = (40_000, 3_000);
+    let mut store = Store::new(&engine(), (Drops::default(), StoreLimits::default()));
+    let drops = store.data().0.clone();
+    store.limiter(|data| &mut data.1);
+    store.data_mut().1 = StoreLimitsBuilder::new().heap_objects(objects).build();
+    let put = |store: &mut Store<(Drops, StoreLimits)>| {
+        let mut scope = RootScope::new(store);
+        let value = scope.as_context().data().0.value(0);
+        ExternRef::new(&mut scope, value)?.to_owned_rooted(&mut scope)
+    };
+    let mut kept = Vec::new();
+    for _ in 0..objects {
+        kept.push(put(&mut store).unwrap());
+    }
+    let (mut collections, mut refused, mut first) = (0, 0, None);
+    for round in 0..rounds {
+        kept.pop();
+        match put(&mut store) {
+            Ok(root) => kept.push(root),
+            Err(error) => {
+                assert!(error.to_string().contains("call `Store::gc`"), "{error:#}");
+                // The value comes back with the error.
+                assert_eq!(drops.take(), []);
+                drop(error);
+                assert_eq!(drops.take(), [0]);
+                refused += 1;
+                first = first.or(Some(round));
+                continue;
+            }
+        }
+        collections += usize::from(!drops.take().is_empty());
+    }
+    assert!((17..50).contains(&collections), "{collections} collections, {refused} refused");
+    assert!(refused < rounds / 2, "{collections} collections, {refused} refused");
+    assert!(first >= Some(16), "{first:?}");
+    // Who asks for a collection gets it, and what it made room for.
+    kept.truncate(objects - rounds);
+    store.gc(None).unwrap();
+    while kept.len() < objects {
+        kept.push(put(&mut store).unwrap());
+    }
+    assert!(put(&mut store).is_err());
+}
+
 /// A value to wasm, to the host, and back: resident memory after each tenth of `rounds`.
 fn round_trips(rounds: u32) -> Vec<u64> {
     static DROPPED: AtomicUsize = AtomicUsize::new(0);

@@ -122,6 +122,84 @@ fn modules_are_refused_by_what_they_need() {
     }
 }
 
+/// The validator has one flag for them and for garbage-collected types, of which they need nothing.
+#[test]
+fn constant_expressions_that_read_own_globals_need_no_collector() {
+    let own = "(global $a i32 (i32.const 1)) (global i32 (global.get $a))";
+    let own_and = |more: &str| format!("{own} {more}");
+    let both = "needs the proposals extended-const, function-references, which are switched off; \
+                `Config::features` switches on, or `--features +extended-const,+function-references`";
+    let (extended, typed) = (Features::EXTENDED_CONST, Features::FUNCTION_REFERENCES);
+    for (features, fields, whole) in [
+        (Features::WASM2, own, both),
+        (Features::WASM1, own, both),
+        (Features::WASM2.union(extended), own, "needs the proposal function-references, which is"),
+        (Features::WASM2.union(typed), own, "needs the proposal extended-const, which is"),
+        (
+            Features::WASM2,
+            &own_and("(memory 1 1 shared)"),
+            "needs the proposals extended-const, threads, function-references, which are",
+        ),
+        (
+            Features::default(),
+            &own_and("(memory 1 1 shared)"),
+            "needs the proposal threads, which is",
+        ),
+        // What does need it, before such an expression or behind it.
+        (Features::WASM2, &own_and("(type (struct))"), "needs the proposal gc, which is not"),
+        (
+            Features::WASM2,
+            &own_and("(func (drop (ref.i31 (i32.const 1))))"),
+            "needs the proposal gc, which is not",
+        ),
+        (
+            Features::default(),
+            &own_and("(func (drop (ref.i31 (i32.const 1))))"),
+            "needs the proposal gc, which is not",
+        ),
+    ] {
+        let said = refusal(features, fields);
+        assert!(said.contains(whole), "{features}: {fields}: {said}");
+    }
+    // And what is named is enough.
+    let engine = Engine::new(Config::new().features(Features::WASM2.union(extended).union(typed)));
+    Module::new(&engine.unwrap(), binary(own)).unwrap();
+}
+
+/// Of garbage-collected types nothing is there yet, and whatever needs them is told so.
+#[test]
+fn whatever_needs_a_collector_is_refused_by_its_name() {
+    for fields in [
+        "(type (struct))",
+        "(type (array i8))",
+        "(func (param (ref null i31)))",
+        "(func (param anyref))",
+        "(func (param eqref))",
+        "(rec (type $a (func (param (ref null $b)))) (type $b (func)))",
+        "(rec (type (func)) (type (func)))",
+        "(type $a (sub (func))) (type (sub $a (func)))",
+        "(type (sub final (func)))(type $a (sub (func)))",
+        "(func (param nullfuncref))",
+        "(func (param nullexternref))",
+        "(func (drop (ref.null nofunc)))",
+        "(func (drop (ref.null noextern)))",
+        "(global funcref (ref.null nofunc))",
+        "(table 1 nullfuncref)",
+        "(func (drop (ref.cast funcref (ref.null func))))",
+        "(func (drop (ref.test (ref func) (ref.null func))))",
+        "(func (drop (any.convert_extern (ref.null extern))))",
+        "(func (drop (extern.convert_any (ref.null any))))",
+        "(func (drop (ref.i31 (i32.const 1))))",
+        "(func (drop (ref.eq (ref.null eq) (ref.null eq))))",
+        "(func (block $l (result funcref) (br_on_cast $l funcref (ref func) (ref.null func))) drop)",
+    ] {
+        let said = refusal(Features::default(), fields);
+        assert!(said.contains("needs the proposal gc, which is not supported"), "{fields}: {said}");
+        let next = "build it for linear memory, without garbage-collected types";
+        assert!(said.contains(next), "{fields}: {said}");
+    }
+}
+
 /// The default has what the specification has.
 #[test]
 fn the_default_is_the_specification() {

@@ -1,6 +1,7 @@
 //! Artifacts: damaged ones, those made for others, and what tools make of them.
 
 mod damage;
+mod handlers;
 mod levels;
 mod raw;
 mod refuse;

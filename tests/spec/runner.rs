@@ -46,6 +46,8 @@ const WRONG: &[(&str, &str)] = &[
     (r#"(module quote "(func) (oops)")"#, "refused as text"),
     (r#"(assert_invalid (module (func)) "type mismatch")"#, "accepted"),
     (r#"(assert_malformed (module quote "(func)") "unexpected token")"#, "accepted"),
+    (r#"(assert_malformed_custom (module quote "(@custom \"x\" \"y\")") "")"#, "accepted"),
+    (r#"(assert_invalid_custom (module (@custom "x" "y")) "")"#, "accepted"),
     (r#"(assert_malformed (module binary "\00asm\01\00\00\00") "magic")"#, "accepted"),
     (r#"(assert_unlinkable (module) "unknown import")"#, "linked"),
     (
@@ -114,6 +116,7 @@ fn what_is_right_passes() {
         (assert_return (module))
         (assert_invalid (module (func (local.get 0))) "unknown local")
         (assert_malformed (module quote "(func") "unexpected end")
+        (assert_malformed_custom (module quote "(@custom 4)") "@custom annotation")
         (module (func $f (export "f") (result v128 externref)
             (v128.const f32x4 nan 1 2 nan:0x600000) (ref.null extern)))
         (assert_return (invoke "f")
@@ -135,7 +138,7 @@ fn what_is_right_passes() {
             (assert_return (invoke "two") (i32.const 2)))
         (wait $t)"#;
     let outcome = run(&Engine::default(), script);
-    assert_eq!((outcome.directives, outcome.failures), (29, vec![]));
+    assert_eq!((outcome.directives, outcome.failures), (30, vec![]));
 }
 
 /// A module that is refused since the engine lacks what the script is about proves nothing.

@@ -27,7 +27,7 @@ pub(crate) mod fixed {
 
 /// One a store; where an activation of wasm keeps its state.
 pub(crate) mod store {
-    /// Lowest stack address that wasm may use. May be set from another thread.
+    /// Lowest stack address that wasm may use.
     pub(crate) const STACK_LIMIT: u32 = 0;
     /// Frame pointer of the trampoline through which wasm was last left.
     pub(crate) const EXIT_FP: u32 = 8;

@@ -18,7 +18,9 @@
 //! the landing is told which tag of the list it was.
 //!
 //! What is here is trusted as the text is, since it says where that goes on. That it is read
-//! inside of the file, and lands inside of the text, is checked.
+//! inside of the file, that the frame has a vmctx of its store at that place, that tags are inside
+//! of it, and that the landing is inside of the text, is checked; where it is not so, nothing is
+//! caught.
 
 #[cfg(feature = "compile")]
 use super::NONE;

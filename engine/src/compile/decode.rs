@@ -31,18 +31,22 @@ pub(crate) struct Decoded<'a> {
 /// # Errors
 /// `Invalid` with the offset, `Unsupported` naming the proposals, or `Limit`.
 pub(crate) fn decode(module: &[u8], features: Features) -> Result<Decoded<'_>> {
+    decode_with(module, proposals::validator_features(features))
+}
+
+/// As [`decode`], with those flags of the validator.
+pub(super) fn decode_with(module: &[u8], flags: WasmFeatures) -> Result<Decoded<'_>> {
     check_preamble(module)?;
     // Offsets in artifacts have 32 bits.
     if u32::try_from(module.len()).is_err() {
         return Err(Error::module(ErrorKind::Limit, None, "the module is larger than 4 GiB"));
     }
-    let flags = proposals::validator_features(features);
     let refused = match Decoder::new(module, flags).run() {
         Err(refused) => refused,
         decoded => return decoded,
     };
     let message = refused.downcast_ref::<ModuleError>().map_or("", |error| &error.message);
-    let Some(wider) = proposals::for_own_globals(features, message) else {
+    let Some(wider) = proposals::for_own_globals(flags, message) else {
         return Err(refused);
     };
     // What else these flags let through, the decoder refuses itself: types came before, bodies get

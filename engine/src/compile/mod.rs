@@ -38,6 +38,7 @@ use link::{Order, Part, Piece, Plan};
 use std::io::{Seek, Write};
 use std::time::{Duration, Instant};
 use trampoline::TrampolineCompiler;
+use wasmparser::WasmFeatures;
 
 /// What a compilation did, for reports. None of it is in the artifact.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,20 +85,23 @@ pub(crate) fn compile(
 /// # Errors
 /// `Invalid`, `Unsupported` or `Limit`, as for [`compile`]; what only compiling finds is not found.
 pub(crate) fn validate(module: &[u8], features: Features) -> Result<()> {
-    let bodies = || -> Result<()> {
-        let decoded = decode::decode(module, features)?;
-        let mut allocations = wasmparser::FuncValidatorAllocations::default();
-        for index in 0..decoded.info.bodies.len() as u32 {
-            let missing = || Error::with_kind(ErrorKind::Bug, "a function has no body");
-            let body = decoded.body(DefinedFuncIndex::new(index));
-            let (body, validate) = body.ok_or_else(missing)?;
-            let mut validator = validate.into_validator(allocations);
-            validator.validate(&body).map_err(|error| decode::invalid(&error))?;
-            allocations = validator.into_allocations();
-        }
-        Ok(())
-    };
-    bodies().map_err(|error| proposals::explain(module, features, error))
+    check(module, proposals::validator_features(features))
+        .map_err(|error| proposals::explain(module, features, error))
+}
+
+/// As [`validate`], with those flags of the validator, and without its explanations.
+fn check(module: &[u8], flags: WasmFeatures) -> Result<()> {
+    let decoded = decode::decode_with(module, flags)?;
+    let mut allocations = wasmparser::FuncValidatorAllocations::default();
+    for index in 0..decoded.info.bodies.len() as u32 {
+        let missing = || Error::with_kind(ErrorKind::Bug, "a function has no body");
+        let body = decoded.body(DefinedFuncIndex::new(index));
+        let (body, validate) = body.ok_or_else(missing)?;
+        let mut validator = validate.into_validator(allocations);
+        validator.validate(&body).map_err(|error| decode::invalid(&error))?;
+        allocations = validator.into_allocations();
+    }
+    Ok(())
 }
 
 fn compile_bodies(

@@ -42,6 +42,9 @@ const PROPOSALS: &[(&str, WasmFeatures, Option<Features>)] = &[
 const RECOMPILE: &str = "; translate it with `wasm-opt --translate-to-exnref`, \
     or compile it with clang's `-mllvm -wasm-use-legacy-eh=false`";
 
+/// What to do about types that need a collector.
+const LINEAR: &str = "; build it for linear memory, without garbage-collected types";
+
 /// What is no proposal: the validator can switch it off, the specification cannot.
 const ALWAYS: WasmFeatures = WasmFeatures::FLOATS.union(WasmFeatures::GC_TYPES);
 
@@ -54,13 +57,17 @@ pub(crate) fn validator_features(features: Features) -> WasmFeatures {
 /// How the validator refuses a constant expression that reads a global of the module itself.
 const OWN_GLOBAL: &str = "constant expression required: global.get of locally defined global";
 
-/// Other flags for the validator if it said `refused`, which is about a global that the specification lets a
-/// constant expression read: any constant one before it. That came with garbage-collected types
-/// and has one flag with them, but needs none of them.
-pub(crate) fn for_own_globals(features: Features, refused: &str) -> Option<WasmFeatures> {
-    let needs = Features::EXTENDED_CONST.union(Features::FUNCTION_REFERENCES);
-    (features.contains(needs) && refused.starts_with(OWN_GLOBAL))
-        .then(|| validator_features(features).union(WasmFeatures::GC))
+/// What the specification has together with such expressions: what they compute, and the tables and
+/// references that they are for.
+const FOR_OWN_GLOBALS: WasmFeatures =
+    WasmFeatures::EXTENDED_CONST.union(WasmFeatures::FUNCTION_REFERENCES);
+
+/// Other flags for the validator with `flags` if it said `refused`, which is about a global that the
+/// specification lets a constant expression read: any constant one before it. That came with
+/// garbage-collected types and has one flag with them, but needs none of them.
+pub(crate) fn for_own_globals(flags: WasmFeatures, refused: &str) -> Option<WasmFeatures> {
+    (flags.contains(FOR_OWN_GLOBALS) && refused.starts_with(OWN_GLOBAL))
+        .then(|| flags.union(WasmFeatures::GC))
 }
 
 /// Says of an invalid `module` which proposals would make it valid: an error of the kind
@@ -79,11 +86,10 @@ pub(crate) fn explain(module: &[u8], features: Features, error: Error) -> Error 
     let Some(mut needed) = needed(module, enabled) else {
         return error;
     };
-    // With the rest, a module that reads its own globals is let through, so they are no reason.
-    let rest = needed.difference(WasmFeatures::GC);
-    let own = validate(module, enabled.union(rest)).err();
-    if !rest.is_empty() && own.is_some_and(|e| for_own_globals(features, e.message()).is_some()) {
-        needed = rest;
+    // A module that reads its own globals may need nothing else of what has the same flag.
+    let others = needed.difference(WasmFeatures::GC).union(FOR_OWN_GLOBALS);
+    if needed.contains(WasmFeatures::GC) && super::check(module, enabled.union(others)).is_ok() {
+        needed = others;
     }
     let missing =
         PROPOSALS.iter().filter(|row| needed.intersects(row.1) && !enabled.contains(row.1));
@@ -105,7 +111,11 @@ pub(crate) fn explain(module: &[u8], features: Features, error: Error) -> Error 
         false => "not supported by this engine".to_string(),
     };
     let (refusal, names) = (&refused.message, list(told, ", "));
-    let next = if names.contains("legacy-exceptions") { RECOMPILE } else { "" };
+    let next = match &*names {
+        "gc" => LINEAR,
+        names if names.contains("legacy-exceptions") => RECOMPILE,
+        _ => "",
+    };
     let message =
         format!("{refusal}: needs the proposal{plural} {names}, which {are} {state}{next}");
     Error::module(ErrorKind::Unsupported, refused.offset, message)

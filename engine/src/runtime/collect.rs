@@ -21,6 +21,11 @@
 //! take as many bytes as the survivors did, and [`BYTES_FLOOR`] at least: exceptions may be large. Of
 //! a value of the host only its own bytes are counted: whoever puts in few that own much should call
 //! `gc` himself.
+//!
+//! And at an allocation for which the heap is full. If all but a little is alive each time, the next
+//! allocations would each wait for a collection of everything: so after [`PATIENCE`] such collections
+//! in a row the heap has no room, until there were as many allocations, in vain, as make up for the
+//! work of another one, or the host asks for it. Small heaps are collected as often as they are full.
 
 use super::heap::{Dangling, Handle, Heap, Object};
 use super::limits::{DEFAULT_HEAP, DEFAULT_OBJECTS};
@@ -38,17 +43,45 @@ const ROOTS_AN_OBJECT: usize = 8;
 /// Fewest bytes that are allocated in between.
 const BYTES_FLOOR: usize = 4 << 20;
 
-/// When the next collection is due: when there is nothing left of one of them.
+/// Collections of a full heap in a row that may free too little for their work.
+const PATIENCE: u32 = 16;
+
+/// Work, as of [`work`], for which an allocation makes up, or an object of the same size that was
+/// freed.
+const WORTH: usize = 64;
+
+/// Work that nobody has to make up for.
+const SMALL: usize = 16 << 10;
+
+/// What it costs to look at so many objects with so many bytes: exceptions have references there.
+fn work(objects: usize, bytes: usize) -> usize {
+    objects.saturating_add(bytes / 64)
+}
+
+/// When the next collection is due: when there is nothing left of one of the first two.
 pub(crate) struct Schedule {
     /// Allocations until then.
     left: usize,
     /// Bytes of objects until then.
     bytes_left: usize,
+    /// That of the last collection.
+    work: usize,
+    /// That of all objects that were to be put into the heap since then.
+    since: usize,
+    /// Collections of a full heap, the last ones, that were not worth it.
+    poor: u32,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Schedule { left: FLOOR, bytes_left: BYTES_FLOOR }
+        Schedule { left: FLOOR, bytes_left: BYTES_FLOOR, work: 0, since: 0, poor: 0 }
+    }
+}
+
+impl Schedule {
+    /// Whether `gain` makes up for a collection like the last one.
+    fn pays(&self, gain: usize) -> bool {
+        gain.saturating_mul(WORTH).saturating_add(SMALL) >= self.work
     }
 }
 
@@ -70,8 +103,17 @@ impl StoreOpaque {
             .map_or((DEFAULT_OBJECTS, DEFAULT_HEAP), |l| (l.heap_objects(), l.heap_size()));
         let size = object.size();
         let is_full = |heap: &Heap| heap.live() >= most || size > room.saturating_sub(heap.bytes());
-        let Schedule { left, bytes_left } = self.schedule;
-        if is_full(&self.heap) || left == 0 || bytes_left == 0 {
+        self.schedule.since = self.schedule.since.saturating_add(work(1, size));
+        let Schedule { left, bytes_left, since, poor, .. } = self.schedule;
+        if is_full(&self.heap) {
+            if poor >= PATIENCE && !self.schedule.pays(since) {
+                return Ok(Err(object));
+            }
+            let (live, bytes) = (self.heap.live(), self.heap.bytes());
+            self.collect(Some(&object))?;
+            let freed = work(live - self.heap.live(), bytes - self.heap.bytes());
+            self.schedule.poor = if self.schedule.pays(freed) { 0 } else { poor.saturating_add(1) };
+        } else if left == 0 || bytes_left == 0 {
             self.collect(Some(&object))?;
         }
         if is_full(&self.heap) {
@@ -94,8 +136,14 @@ impl StoreOpaque {
         self.heap.unmark_all();
         let roots = self.mark_roots(in_flight)?;
         let (marked, bytes) = self.heap.mark_children().map_err(dangling)?;
-        let left = (marked + roots / ROOTS_AN_OBJECT).max(FLOOR);
-        self.schedule = Schedule { left, bytes_left: bytes.max(BYTES_FLOOR) };
+        let objects = marked + roots / ROOTS_AN_OBJECT;
+        self.schedule = Schedule {
+            left: objects.max(FLOOR),
+            bytes_left: bytes.max(BYTES_FLOOR),
+            work: work(objects, bytes),
+            since: 0,
+            poor: 0,
+        };
         while let Some(object) = self.heap.sweep() {
             drop(object);
         }
@@ -143,6 +191,9 @@ fn dangling(Dangling(handle): Dangling) -> Error {
 
 /// A store's heap has no room for another object: what [`ExternRef::new`](crate::ExternRef::new)
 /// fails with, with the value in it.
+///
+/// Where collections of a large heap find next to nothing again and again, not each failure comes
+/// after another one: let go of what can be, call [`Store::gc`](crate::Store::gc), and try again.
 pub struct GcHeapOutOfMemory<T> {
     value: T,
 }
@@ -166,7 +217,10 @@ impl<T> std::fmt::Debug for GcHeapOutOfMemory<T> {
 
 impl<T> std::fmt::Display for GcHeapOutOfMemory<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the store's heap has no room for another object, even after a collection")
+        f.write_str(
+            "the store's heap has no room for another object, and collections found next to nothing \
+             to drop; let go of references and call `Store::gc`, or let the store's limiter allow more",
+        )
     }
 }
 

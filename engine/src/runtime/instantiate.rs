@@ -266,7 +266,7 @@ fn allocate(store: &mut StoreOpaque, module: &Module, imports: &[Import]) -> Res
     }
     let (dropped_elements, dropped_data) = (Vec::new(), Vec::new());
     let module = module.clone();
-    store.instances.push(InstanceData {
+    Ok(store.add_instance(InstanceData {
         module,
         vm,
         functions,
@@ -276,8 +276,7 @@ fn allocate(store: &mut StoreOpaque, module: &Module, imports: &[Import]) -> Res
         tags,
         dropped_elements,
         dropped_data,
-    });
-    Ok(index)
+    }))
 }
 
 /// Initial values of globals and tables, and active segments.

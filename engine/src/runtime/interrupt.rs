@@ -1,10 +1,12 @@
 //! What stops wasm that runs too long: fuel and epochs.
 
 use super::func::Caller;
+use super::roots::RootScope;
 use super::store::{AsContextMut, Store, StoreContext, StoreContextMut, StoreOpaque};
 use crate::Trap;
 use crate::error::{Error, ErrorKind, Result};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
 
 /// What an [epoch callback](Store::epoch_deadline_callback) wants.
@@ -33,15 +35,21 @@ impl<T> fmt::Debug for OnDeadline<T> {
 ///
 /// # Errors
 /// The callback's.
+///
+/// # Panics
+/// If the callback does; it is asked again the next time.
 pub(crate) fn ask<T: 'static>(store: &mut StoreOpaque) -> Result<UpdateDeadline> {
     // It is away while it runs: it has the store, and may enter wasm and get here again.
     let Some(mut callback) = store.whole::<T>().on_deadline.take() else {
         return Ok(UpdateDeadline::Interrupt);
     };
-    let update = (callback.0)(StoreContextMut::new(store.whole::<T>()));
+    let update = catch_unwind(AssertUnwindSafe(|| {
+        let mut scope = RootScope::new(StoreContextMut::new(store.whole::<T>()));
+        (callback.0)(scope.as_context_mut())
+    }));
     // Unless it has put another one there.
     store.whole::<T>().on_deadline.get_or_insert(callback);
-    update
+    update.unwrap_or_else(|payload| resume_unwind(payload))
 }
 
 impl StoreOpaque {
@@ -173,8 +181,8 @@ impl<T: 'static> Store<T> {
         self.as_context_mut().epoch_deadline_trap();
     }
 
-    /// At the deadline, asks `callback` whether to go on. Its error stops wasm as one of a host
-    /// function would.
+    /// At the deadline, asks `callback` whether to go on. Its error or panic stops wasm as one of a
+    /// host function would, and as there, what it roots is no longer rooted when it has returned.
     pub fn epoch_deadline_callback(
         &mut self,
         callback: impl FnMut(StoreContextMut<'_, T>) -> Result<UpdateDeadline> + Send + Sync + 'static,

@@ -71,7 +71,8 @@ impl Roots {
 ///   that makes many needs a [`RootScope`].
 /// - Each call of a host function by wasm is a scope: what was rooted through its
 ///   [`Caller`](crate::Caller), its parameters included, is no longer when it has returned.
-///   Whatever it returned is wasm's from then on.
+///   Whatever it returned is wasm's from then on. So is each call of a callback at a
+///   [deadline](crate::Store::epoch_deadline_callback).
 /// - A [`RootScope`] ends when it is dropped.
 ///
 /// A `Rooted` of a scope that has ended is an error wherever it is used. [`OwnedRooted`] has no

@@ -8,11 +8,11 @@
 //! `… -- meter` prints what fuel and epochs cost programs that do little else than what is
 //! metered. Compiled code does not depend on the profile, so any will do.
 //!
-//! `… -- roots` passes ten million values of the host to wasm and back, and fails unless resident
-//! memory stays as it is and every value was dropped.
+//! `… -- roots` passes ten million values of the host to wasm and back in each engine, and fails
+//! unless resident memory stays as it is with ours and every value was dropped.
 //!
-//! `… -- throw` throws millions of exceptions through few and many frames, and fails unless
-//! resident memory stays as it is.
+//! `… -- throw` throws millions of exceptions through few and many frames in each engine, and fails
+//! unless resident memory stays as it is with ours.
 
 mod generate;
 mod load;

@@ -1,10 +1,13 @@
 //! Artifacts with damage: refused, or looked at without harm.
 //!
-//! Three ways in: `Module::deserialize` and `inspect` with damage that the header's digest was made
+//! Four ways in: `Module::deserialize` and `inspect` with damage that the header's digest was made
 //! to fit again (so that the reader behind it is reached), the same without that, and a cache
 //! directory whose file was damaged, under both policies. Code out of what was damaged is never
 //! run: such a module is listed and instantiated, without a start function, and no more. That is
 //! what the engine promises for damage; machine code that somebody made up is another matter.
+//!
+//! But for the fourth way: what says which calls catch what is damaged, in words that are checked at
+//! each use, and exceptions are thrown.
 
 use crate::unsafe_door::deserialize;
 use crate::{Result, Verdict, ours};
@@ -140,9 +143,11 @@ fn mend(bytes: &mut [u8]) {
 pub fn run(data: &[u8]) -> Result {
     let mut u = Unstructured::new(data);
     let few = Ok(Verdict::Skipped("few bytes"));
-    let (Ok(whole), Ok(way)) = (u.choose(artifacts()), u.int_in_range(0..=15)) else { return few };
-    if way == 0 {
-        return entry(u);
+    let (Ok(whole), Ok(way)) = (u.choose(artifacts()), u.int_in_range(0..=16)) else { return few };
+    match way {
+        0 => return entry(u),
+        16 => return thrown(u),
+        _ => {}
     }
     let mut bytes = whole.clone();
     if damage(&mut u, &mut bytes).is_err() {
@@ -165,6 +170,76 @@ pub fn run(data: &[u8]) -> Result {
             look(&module).map_err(|error| format!("{error:#}"))?;
         }
         Err(error) => refused(&error)?,
+    }
+    Ok(Verdict::Agreed)
+}
+
+/// Throws and catches. All tags have one type, so that a clause may take another one's values.
+const THROWS: &str = r#"(module
+    (tag $a (param i32)) (tag $b (param i32)) (tag $c (param i32))
+    (global (mut i64) (i64.const -1)) (memory 1) (table 1 funcref) (elem (i32.const 0) $throw)
+    (func $throw (param i32) (result i32)
+        (block $c (block $b (block $a (br_table $a $b $c (local.get 0)))
+            (throw $a (i32.const 1))) (throw $b (i32.const 2)))
+        (throw $c (i32.const 3)))
+    (func $inner (param i32) (result i32)
+        (block $caught (result i32)
+            (try_table (result i32) (catch $a $caught)
+                (call_indirect (param i32) (result i32) (local.get 0) (i32.const 0)))))
+    (func (export "run") (param i32) (result i32)
+        (block $any
+            (return (block $b (result i32)
+                (try_table (result i32) (catch $b $b) (catch $c $b) (catch_all $any)
+                    (call $inner (local.get 0))))))
+        (i32.const 4)))"#;
+
+/// Damages what says which calls catch what, but not where they go on, and throws exceptions: they
+/// are caught, rightly or not, or come out.
+fn thrown(mut u: Unstructured<'_>) -> Result {
+    static WHOLE: OnceLock<(Vec<u8>, Vec<usize>)> = OnceLock::new();
+    let (whole, places) = WHOLE.get_or_init(|| {
+        let whole = engine().precompile_module(THROWS.as_bytes()).expect("it is valid");
+        let sections = precompile::inspect(&whole).expect("it is whole").sections;
+        let section = |wanted: &str| {
+            let found = sections.iter().find(|(name, ..)| *name == wanted);
+            let (_, start, len) = found.expect("it throws");
+            *start as usize..(*start + *len) as usize
+        };
+        // Of six words, three say where a frame is and goes on.
+        let calls = section("TryCalls").step_by(24).flat_map(|at| [at + 8, at + 16, at + 20]);
+        let places = section("HandlerTags").step_by(4).chain(calls).collect();
+        (whole, places)
+    });
+    let mut bytes = whole.clone();
+    let mut hurt = || -> arbitrary::Result<()> {
+        for _ in 0..u.int_in_range(1..=3)? {
+            let at = *u.choose(places)?;
+            let word = match u.int_in_range(0..=2)? {
+                0 => 8 * u.int_in_range(0..=100)?,
+                1 => {
+                    *u.choose(&[1, 4, 0x1000, 0x7fff_fff8, 0x8000_0000, u32::MAX - 7, u32::MAX])?
+                }
+                _ => u.arbitrary()?,
+            };
+            overwrite(&mut bytes, at, &word.to_le_bytes());
+        }
+        Ok(())
+    };
+    if hurt().is_err() {
+        return Ok(Verdict::Skipped("few bytes"));
+    }
+    let text = |error: precompile::Error| format!("{error:#}");
+    let module = deserialize(engine(), &bytes).map_err(text)?;
+    let mut store = Store::new(engine(), ());
+    let instance = Instance::new(&mut store, &module, &[]).map_err(text)?;
+    let run = instance.get_typed_func::<i32, i32>(&mut store, "run").map_err(text)?;
+    for tag in 0..3 {
+        match run.call(&mut store, tag) {
+            Ok(1..=4) => {}
+            Ok(other) => return Err(format!("{other} was caught, which nobody threw")),
+            Err(error) if error.kind() == ErrorKind::Exception => {}
+            Err(error) => return Err(text(error)),
+        }
     }
     Ok(Verdict::Agreed)
 }

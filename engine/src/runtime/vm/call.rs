@@ -12,6 +12,7 @@ use super::unwind::Backtrace;
 use super::vmctx::{HostFn, ValRaw, VmCtx};
 use crate::error::Result;
 use crate::runtime::backtrace::WasmBacktrace;
+use crate::runtime::instance::InstanceData;
 use crate::runtime::store::StoreOpaque;
 use std::ptr;
 
@@ -87,6 +88,15 @@ impl StoreOpaque {
             let context = |backtrace: Backtrace| WasmBacktrace::new(&backtrace);
             unwound.into_error(|thrown| self.uncaught(thrown), context)
         })
+    }
+
+    /// Makes an instance one of this store, once all of its imports are known; its index.
+    pub(crate) fn add_instance(&mut self, instance: InstanceData) -> usize {
+        // SAFETY: the execution is this thread's while we have the store, which keeps its instances
+        // until it is dropped.
+        unsafe { entry::add_instance(self.execution.as_ptr(), &instance.vm) };
+        self.instances.push(instance);
+        self.instances.len() - 1
     }
 
     /// Tells the signal handler about a memory, guards included, before code can access it.

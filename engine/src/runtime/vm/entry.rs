@@ -12,8 +12,9 @@
 //! of another one. [`enter`] keeps what it has to restore in its own frame, and links the frames
 //! of a store, so that backtraces go on through all of them.
 
+use super::instance::VmInstance;
 use super::traps::{Fault, Landing};
-use super::unwind::{Backtrace, Segment, Trace};
+use super::unwind::{Backtrace, Instances, Segment, Trace};
 use super::vmctx::{EntryFn, ValRaw, VmCtx, VmFuncRef, VmStore};
 use super::{arch, sys};
 use crate::runtime::backtrace::WasmBacktrace;
@@ -25,14 +26,11 @@ use std::mem::offset_of;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicUsize, Ordering, compiler_fence};
+use std::sync::atomic::{Ordering, compiler_fence};
 
 /// Stack that is left for the host below the limit of wasm: for the functions that wasm calls,
 /// and for the signal handler.
 const HOST_RESERVE: usize = 128 << 10;
-
-/// A stack limit that stops wasm at the next function: another thread may set it.
-const STOPPED: usize = usize::MAX;
 
 /// Why wasm was stopped.
 pub(crate) enum Raise {
@@ -99,7 +97,7 @@ impl Unwound {
 /// The state of a store's running wasm. Code has a pointer to its first field.
 #[repr(C)]
 pub(crate) struct Execution {
-    /// Only by raw pointer: code writes it, and other threads the stack limit.
+    /// Only by raw pointer: code writes it.
     vm: VmStore,
     /// The store, as a pointer made from the borrow under which wasm was entered; see `call.rs`.
     pub(crate) owner: *mut (),
@@ -115,6 +113,8 @@ struct Own {
     trace: Trace,
     /// Of all memories that code of this store may access, with their guards.
     memories: Vec<Range<usize>>,
+    /// The vmctxs of this store.
+    instances: Instances,
     max_stack: usize,
     /// The thread that the stack limit is of, while there is an activation.
     thread: usize,
@@ -175,6 +175,7 @@ impl ExecutionBox {
             pending: None,
             trace: Trace::new(),
             memories: Vec::new(),
+            instances: Instances::default(),
             max_stack,
             thread: 0,
         };
@@ -235,6 +236,15 @@ pub(crate) unsafe fn remove_memory(exec: *mut Execution, range: &Range<usize>) {
     }
 }
 
+/// Lets exceptions be caught by code with that vmctx, which from now on stays for as long as `exec`.
+///
+/// # Safety
+/// `exec` is alive and this thread's.
+pub(super) unsafe fn add_instance(exec: *mut Execution, instance: &VmInstance) {
+    // SAFETY: as the caller says; the reference ends here.
+    unsafe { look(exec) }.instances.add(instance);
+}
+
 /// Calls a wasm function; `values` are its parameters and then its results.
 ///
 /// # Errors
@@ -259,16 +269,16 @@ pub(crate) unsafe fn enter(
     });
     // SAFETY: as the caller says; used up to the call below only.
     let own = unsafe { look(exec) };
-    // SAFETY: as the caller says; an atomic field, which others may change meanwhile.
-    let shared_limit = unsafe { &(*exec).vm.stack_limit };
+    // SAFETY: as the caller says; only a place.
+    let limit_at = unsafe { &raw mut (*exec).vm.stack_limit };
     let sp = arch::stack_pointer();
-    let old_limit = shared_limit.load(Ordering::Relaxed);
+    // SAFETY: as the caller says.
+    let old_limit = unsafe { limit_at.read() };
     // An activation inside of another one has what is left of that one's stack. A host function
-    // may also have gone to another thread, which has a stack of its own.
-    let nested = !own.activation.is_null() && own.thread == thread;
-    let keep = nested || old_limit == STOPPED;
-    let limit = if keep { old_limit } else { stack_limit(sp, own.max_stack) };
-    if sp < limit && limit != STOPPED {
+    // may also have gone to another thread, or to another stack.
+    let nested = own.thread == thread && is_further_down(own.activation.addr(), sp);
+    let limit = if nested { old_limit } else { stack_limit(sp, own.max_stack) };
+    if sp < limit {
         // SAFETY: the outer activations are on the stack and wait for this call.
         unsafe { trace_wasm(exec, None) };
         return Err(unwound(exec, Raise::Trap(Trap::StackOverflow)));
@@ -278,7 +288,8 @@ pub(crate) unsafe fn enter(
     let activation = Activation { outer: own.activation, marks: saved, thread: own.thread };
     own.activation = &raw const activation;
     own.thread = thread;
-    swap_limit(shared_limit, old_limit, limit);
+    // SAFETY: as the caller says.
+    unsafe { limit_at.write(limit) };
     let outer = CURRENT.replace(exec);
 
     // SAFETY: `func` is alive.
@@ -294,7 +305,8 @@ pub(crate) unsafe fn enter(
     CURRENT.set(outer);
     // The outermost one leaves its limit, so that calls in a loop need not change it.
     if !activation.outer.is_null() {
-        swap_limit(shared_limit, limit, old_limit);
+        // SAFETY: as the caller says; code has ended.
+        unsafe { limit_at.write(old_limit) };
     }
     // SAFETY: as the caller says; code has ended.
     unsafe { marks(exec).write(activation.marks) };
@@ -311,12 +323,10 @@ pub(crate) unsafe fn enter(
     Err(unwound(exec, raise))
 }
 
-/// Changes the stack limit, unless another thread has set [`STOPPED`] meanwhile.
-fn swap_limit(limit: &AtomicUsize, from: usize, to: usize) {
-    if from != to {
-        // When it fails, the other thread's limit is the one to keep.
-        let _ = limit.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
-    }
+/// Whether `sp` may be on the stack that a frame at `outer` is on. Of two stacks that are not a
+/// thread's own, this tells only the one further up.
+fn is_further_down(outer: usize, sp: usize) -> bool {
+    sp <= outer && sys::stack_end(outer).is_some() == sys::stack_end(sp).is_some()
 }
 
 /// The lowest address that wasm may use, entered with the stack at `sp`.
@@ -400,7 +410,7 @@ pub(crate) unsafe fn raise(exec: *mut Execution) -> ! {
         let values = thrown.values.addr();
         let segment = Segment { low: marks.exit_fp, fp: marks.exit_fp, entry_fp: marks.entry_fp };
         // SAFETY: as the caller says, wasm was left by a trampoline on record.
-        if let Some((pad, clause)) = unsafe { segment.find_handler(thrown.tag) } {
+        if let Some((pad, clause)) = unsafe { segment.find_handler(thrown.tag, &own.instances) } {
             own.pending = None;
             let payload = [clause << 32 | exception, values];
             // SAFETY: a landing pad of a frame that is on the stack, below the entry's; the frames

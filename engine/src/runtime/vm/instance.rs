@@ -220,6 +220,11 @@ impl VmInstance {
         self.vmctx.as_ptr()
     }
 
+    /// Bytes from there on.
+    pub(super) fn size(&self) -> usize {
+        self.layout.size() as usize
+    }
+
     /// The slot at `offset`, which comes from `self.layout` and so lies inside.
     fn slot<T>(&self, offset: u32) -> NonNull<T> {
         debug_assert!(offset as usize + size_of::<T>() <= self.layout.size() as usize);

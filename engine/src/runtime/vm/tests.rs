@@ -2,6 +2,8 @@
 //!
 //! What ends the process is tested in a child: this program again, told to run one test.
 
+mod stacks;
+
 use super::entry::{self, ExecutionBox, Raise, Unwound};
 use super::memory::{LinearMemory, Plan};
 use super::registry;

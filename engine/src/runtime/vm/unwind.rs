@@ -7,11 +7,13 @@
 //! return address, on x86-64 and on 64-bit Arm alike. A tail call replaces the frame of its
 //! caller, which is then not in the chain at all.
 
+use super::instance::VmInstance;
 use super::traps::Landing;
 use super::{arch, registry};
 use crate::artifact::NONE;
 use crate::artifact::records::Le32;
 use crate::runtime::code::CodeMapping;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -37,6 +39,39 @@ pub(crate) struct Call {
     pub(crate) fp: usize,
     /// Below this, nothing is the caller's: the end of the callee's frame.
     pub(crate) low: usize,
+}
+
+/// The vmctxs of a store, by their addresses: which words can be read where a table says that there
+/// is one.
+#[derive(Default)]
+pub(super) struct Instances(BTreeMap<usize, Context>);
+
+/// A vmctx, and its size.
+#[derive(Clone, Copy)]
+struct Context(*const u8, usize);
+
+impl Instances {
+    /// Adds one that stays for as long as this.
+    pub(super) fn add(&mut self, instance: &VmInstance) {
+        let vmctx = instance.as_ptr().cast_const().cast::<u8>();
+        self.0.insert(vmctx.addr(), Context(vmctx, instance.size()));
+    }
+
+    fn at(&self, address: usize) -> Option<Context> {
+        self.0.get(&address).copied()
+    }
+}
+
+impl Context {
+    /// The word at `offset`; `None` where it has none.
+    fn word(self, offset: usize) -> Option<u64> {
+        let inside = offset.is_multiple_of(align_of::<u64>())
+            && offset.checked_add(size_of::<u64>())? <= self.1;
+        let word = self.0.wrapping_add(offset).cast::<u64>();
+        // SAFETY: inside of a vmctx, which stays as long as its store, and aligned to 16 as that is.
+        // Code waits for whoever throws.
+        inside.then(|| unsafe { word.read() })
+    }
 }
 
 impl Segment {
@@ -68,10 +103,17 @@ impl Segment {
     /// Where an exception goes on whose tag has that number, thrown from the innermost frame; and
     /// the place of the clause that catches it among those which that code has.
     ///
+    /// Where a table is wrong about what the frame has there, or about what an instance has, there
+    /// is no handler. `instances` are those of the store that the frames are of.
+    ///
     /// # Safety
-    /// As for [`calls`](Segment::calls); all frames are of code whose artifacts are registered, and their
-    /// tables are as they were written.
-    pub(crate) unsafe fn find_handler(self, tag: u64) -> Option<(Landing, usize)> {
+    /// As for [`calls`](Segment::calls); all frames are of code whose artifacts are registered, and
+    /// these are right about where the frames are and where they go on.
+    pub(super) unsafe fn find_handler(
+        self,
+        tag: u64,
+        instances: &Instances,
+    ) -> Option<(Landing, usize)> {
         registry::reading(|codes| {
             // SAFETY: as the caller says.
             let mut calls = unsafe { self.calls() };
@@ -84,14 +126,12 @@ impl Segment {
                 if !inside || !context.is_multiple_of(align_of::<usize>()) {
                     return None;
                 }
-                let context = std::ptr::with_exposed_provenance::<*const u8>(context);
+                let context = std::ptr::with_exposed_provenance::<usize>(context);
                 // SAFETY: inside of a frame that the caller vouches for, and aligned. Code has put
                 // its vmctx there, as the table says.
-                let vmctx = unsafe { context.read() };
+                let vmctx = instances.at(unsafe { context.read() })?;
                 let catches = |place: &Le32| {
-                    let number = vmctx.wrapping_add(place.get() as usize).cast::<u64>();
-                    // SAFETY: the place of a tag's number in the vmctx, as the table says.
-                    place.get() == NONE || tag == unsafe { number.read() }
+                    place.get() == NONE || vmctx.word(place.get() as usize) == Some(tag)
                 };
                 let clause = tags.iter().position(catches)?;
                 Some((Landing { fp, sp, pc: code.text_address(record.landing.get())? }, clause))

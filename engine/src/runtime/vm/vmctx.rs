@@ -3,7 +3,7 @@
 
 use crate::abi::vmctx as layout;
 use std::mem::offset_of;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicU64;
 
 /// An instance's vmctx. Its size depends on the module, so it is only ever behind a pointer.
 #[repr(C, align(16))]
@@ -20,7 +20,7 @@ pub(crate) struct VmCtx {
 #[repr(C)]
 #[derive(Debug, Default)]
 pub(crate) struct VmStore {
-    pub(crate) stack_limit: AtomicUsize,
+    pub(crate) stack_limit: usize,
     pub(crate) exit_fp: usize,
     pub(crate) exit_pc: usize,
     pub(crate) entry_fp: usize,
