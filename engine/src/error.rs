@@ -10,6 +10,21 @@ use std::fmt;
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// A name that a module gives, in a message: what would begin a new line or command a terminal is
+/// spelled out, so that a module cannot write lines of its own into a log.
+pub(crate) struct Foreign<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Foreign<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in self.0.split_inclusive(char::is_control) {
+            let control = part.chars().next_back().filter(|c| c.is_control());
+            f.write_str(&part[..part.len() - control.map_or(0, char::len_utf8)])?;
+            control.map_or(Ok(()), |c| write!(f, "{}", c.escape_default()))?;
+        }
+        Ok(())
+    }
+}
+
 /// What went wrong, and around it what was being done.
 ///
 /// Errors of the embedder (what a host function returns) pass through it unharmed:

@@ -11,12 +11,15 @@ use std::time::Duration;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    fine
-  1    an input was invalid or failed; the others were done all the same
-  2    the command line is wrong
+  1    an input was invalid or failed: a module, a script of tests or its time,
+       a manifest, a record; the others were done all the same
+  2    the command line or the environment is wrong, or a file of keys or
+       settings that they name
   3    the cache directory cannot be opened or written
-  4    check, explain: something would miss
+  4    check, explain, inspect --digest: something would miss
   run passes the guest's own code through; 134 is a trap or an exception that
-  nobody caught, 124 a miss under --require-hit, 125 any failure of our own.
+  nobody caught, 124 a miss under --require-hit, 125 any failure of our own, be
+  it a key, the cache or the module; 2 only options that do not exist.
 
 Environment:
   PRECOMPILE_CACHE_DIR   the cache directory; empty for none
@@ -58,20 +61,25 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a WASI command through the cache
+    ///
+    /// Takes the entry of the best level of processors that this host and the cache have; `check --host`
+    /// tells beforehand whether there is one. What is missing is compiled for the best level of this host,
+    /// and added.
     Run(Run),
     /// Tell whether everything would hit; compile nothing
     ///
     /// Asks all layers that `run`, or an app with LayersBuilder::from_env, would: the directories of
     /// PRECOMPILE_CACHE_PATH, /usr/share/precompile, the cache directory, those of --below. And it asks for
-    /// exactly the platforms and levels of processors that are named, each by itself, as warming does:
-    /// without --target, --platform and --cpu for this host's platform and the level x86-64-v2 or
-    /// aarch64, not for this processor. So it says the same on each machine, and a hit means that hosts
-    /// of that level and better ones find it. What this very processor would take is told by `explain`.
+    /// what `precompile FILE` with the same options makes: exactly the platforms and levels of processors
+    /// that are named, without --target, --platform and --cpu for this host's platform and the level
+    /// x86-64-v2 or aarch64, not for this processor. So it says the same on each machine, and a hit means
+    /// that hosts of that level and better ones find it. Whether `run` would hit here is told with --host,
+    /// which asks for the best level that there is an entry for, as `run`, apps and `explain` do.
     Check(Check),
     /// Tell why a module would hit or miss
     ///
-    /// Asks for what an app on this host would: the best level that there is an entry for. With --cpu
-    /// or --target, for exactly that, as `check` does. Compiles nothing; exits with 4 for a miss.
+    /// Asks for what `run` and apps on this host would: the best level that there is an entry for. With
+    /// --cpu or --target, for exactly that, as `check` does. Compiles nothing; exits with 4 for a miss.
     Explain(Explain),
     /// Tell what is in an entry or artifact
     Inspect(Inspect),
@@ -147,7 +155,7 @@ pub(crate) struct Warm {
     #[command(flatten)]
     pub(crate) code: Code,
     /// Threads that compile; 0 for one a processor
-    #[arg(short = 'j', long, value_name = "N", default_value_t = 0)]
+    #[arg(short = 'j', long, value_name = "N", default_value = "0", value_parser = units::parse_jobs)]
     pub(crate) jobs: usize,
     /// Say what would be compiled; compile and write nothing
     #[arg(short = 'n', long)]
@@ -226,9 +234,9 @@ pub(crate) struct Code {
     /// x86-64-v2 or aarch64; native is this host's own processor
     #[arg(long, value_name = "LEVEL")]
     pub(crate) cpu: Vec<String>,
-    /// How accesses are kept inside of memories
-    #[arg(long, value_name = "HOW", default_value = "guard")]
-    pub(crate) bounds: Bounds,
+    /// How accesses are kept inside of memories; the default is guard
+    #[arg(long, value_name = "HOW")]
+    pub(crate) bounds: Option<Bounds>,
     /// Make code that counts fuel, for apps with Config::consume_fuel
     #[arg(long)]
     pub(crate) fuel: bool,
@@ -288,12 +296,14 @@ pub(crate) struct Output {
 
 /// Run a WASI command through the cache.
 #[derive(Debug, Args)]
+#[command(override_usage = "precompile run [OPTIONS] <FILE> [ARGS]...
+       precompile run [OPTIONS] --name <NAME> | --digest <SHA256> [ARGS]...")]
 pub(crate) struct Run {
     /// Give the guest a directory of the host, under its own name or as GUEST; may be repeated
     #[arg(long = "dir", value_name = "HOST[::GUEST]")]
     pub(crate) dirs: Vec<String>,
     /// Give the guest an environment variable, with the host's value or VALUE; may be repeated
-    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = units::parse_variable)]
     pub(crate) env: Vec<String>,
     /// Call this export with ARGS as its parameters, and print its results one a line
     #[arg(long, value_name = "NAME")]
@@ -335,10 +345,19 @@ pub(crate) struct Run {
 
 /// Tell whether everything would hit.
 #[derive(Debug, Args)]
+#[command(override_usage = "precompile check [OPTIONS] <FILE|DIR|->...
+       precompile check [OPTIONS] --name <NAME> | --digest <SHA256> | --from <FILE>
+       precompile check [OPTIONS] --manifest <FILE> [FILE|DIR|-]...")]
 pub(crate) struct Check {
     /// Modules, folders of them, or - for standard input
-    #[arg(required_unless_present_any = ["manifest", "name", "digest"], value_name = "FILE|DIR|-")]
+    #[arg(required_unless_present_any = ["manifest", "name", "digest", "from"],
+        value_name = "FILE|DIR|-")]
     pub(crate) inputs: Vec<PathBuf>,
+    /// Ask for what `run`, and apps, would take on this host: the best level of processors that there is
+    /// an entry for
+    #[arg(long, conflicts_with_all = ["manifest", "from", "target", "platform", "cpu",
+        "engine_settings"])]
+    pub(crate) host: bool,
     /// A module that the cache's names call NAME, instead of a file; may be repeated
     #[arg(long, value_name = "NAME", conflicts_with_all = ["inputs", "manifest"])]
     pub(crate) name: Vec<String>,
@@ -346,10 +365,17 @@ pub(crate) struct Check {
     #[arg(long, value_name = "SHA256", value_parser = units::parse_digest,
         conflicts_with_all = ["inputs", "manifest"])]
     pub(crate) digest: Vec<Digest>,
-    /// Hold the cache against a list that warming has written, without the modules; and the
-    /// modules against the list, as far as they are given
+    /// Hold the cache against a list that warming has written, without the modules: each entry has to be
+    /// there, with the bytes that the list says; and the modules against the list, as far as they are
+    /// given
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
+    /// Ask for what runs have noted in FILE with PRECOMPILE_RECORD=FILE: their modules, which need not
+    /// be here, with their settings. --target, --platform or --cpu names other levels of processors
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["inputs", "manifest", "name", "digest",
+        "engine_settings", "bounds", "fuel", "epoch_interruption", "opt_level", "features",
+        "nan_canonicalization", "relaxed_simd"])]
+    pub(crate) from: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) question: Question,
 }
@@ -357,6 +383,8 @@ pub(crate) struct Check {
 /// Tell why a module would hit or miss: what is in its key, which layers were asked, and how the
 /// entries of the same module differ.
 #[derive(Debug, Args)]
+#[command(override_usage = "precompile explain [OPTIONS] <FILE>
+       precompile explain [OPTIONS] --name <NAME> | --digest <SHA256>")]
 pub(crate) struct Explain {
     /// The module, or - for standard input
     #[arg(value_name = "FILE", required_unless_present_any = ["name", "digest"])]
@@ -426,12 +454,12 @@ pub(crate) struct Wast {
     #[command(flatten)]
     pub(crate) code: Code,
     /// Scripts that run at the same time; 0 for one a processor
-    #[arg(short = 'j', long, value_name = "N", default_value_t = 0)]
+    #[arg(short = 'j', long, value_name = "N", default_value = "0", value_parser = units::parse_jobs)]
     pub(crate) jobs: usize,
-    /// How long a script may take; 0 for as long as it likes. With --epoch-interruption it is
-    /// interrupted, else its process is ended
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub(crate) timeout: u32,
+    /// How long a script may take: seconds, or with ms, s, m or h behind the number; 0 for as long as
+    /// it likes. With --epoch-interruption it is interrupted, else its process is ended
+    #[arg(long, value_name = "TIME", default_value = "60", value_parser = units::parse_timeout)]
+    pub(crate) timeout: Duration,
     /// Run the scripts that come in; see commands/wast/worker.rs
     #[arg(long, hide = true)]
     pub(crate) worker: bool,
@@ -442,7 +470,7 @@ pub(crate) struct Wast {
 impl Wast {
     /// How long a script may take.
     pub(crate) fn limit(&self) -> Option<Duration> {
-        (self.timeout > 0).then(|| Duration::from_secs(self.timeout.into()))
+        Some(self.timeout).filter(|time| !time.is_zero())
     }
 }
 

@@ -85,7 +85,9 @@ fn walk(folder: &Path, extensions: &[&str], all: &mut Vec<Input>) {
             Ok(entry) => {
                 let path = entry.path();
                 let end = path.extension();
-                let is_meant = end.is_some_and(|end| extensions.iter().any(|known| end == *known));
+                let is_meant = end.is_some_and(|end| {
+                    extensions.iter().any(|known| end.eq_ignore_ascii_case(known))
+                });
                 // A link counts by what it leads to; a folder behind one is not entered, since
                 // that may have no end.
                 if is_meant && !path.is_dir() {
@@ -161,6 +163,23 @@ pub(crate) fn is_command(path: &Path) -> bool {
     let commands = crate::args::Cli::command();
     let is_known = |name: &str| name == "help" || commands.find_subcommand(name).is_some();
     path.to_str().is_some_and(is_known) && !path.exists()
+}
+
+/// The command that was meant, if `path` is neither a file nor a command, and is called nearly like
+/// one.
+pub(crate) fn meant_command(path: &Path) -> Option<String> {
+    use clap::CommandFactory;
+    let name = path.to_str().filter(|name| !name.contains(['/', '.']) && !path.exists())?;
+    let commands = crate::args::Cli::command();
+    let mut below = commands.get_subcommands().filter(|command| command.get_name() == "cache");
+    if below.next().is_some_and(|cache| cache.find_subcommand(name).is_some()) {
+        return Some(format!("cache {name}"));
+    }
+    let near = commands
+        .get_subcommands()
+        .map(|command| (strsim::jaro(name, command.get_name()), command.get_name()));
+    let (likeness, nearest) = near.max_by(|one, other| one.0.total_cmp(&other.0))?;
+    (likeness > 0.8).then(|| nearest.to_string())
 }
 
 /// An error of the operating system, with what to do about it.

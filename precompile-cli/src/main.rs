@@ -33,15 +33,22 @@ mod units;
 
 use args::{Cli, Command};
 use clap::Parser;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help goes to standard output, where nobody may be reading any more.
-            _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(commands::USAGE));
+            let code = u8::try_from(error.exit_code()).unwrap_or(commands::USAGE);
+            let printed = error.print().and_then(|()| std::io::stdout().flush());
+            return ExitCode::from(match printed {
+                // Help goes to standard output, where nobody may be reading any more.
+                Err(error) if error.kind() != ErrorKind::BrokenPipe && code == commands::FINE => {
+                    commands::written(Err(error), code)
+                }
+                _ => code,
+            });
         }
     };
     ExitCode::from(match &cli.command {

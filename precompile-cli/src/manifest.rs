@@ -4,7 +4,8 @@
 //! modules, and pruning can keep it. Sorted, without paths and, for an image, without times: the
 //! same modules and settings give the same bytes.
 
-use crate::report::SCHEMA_VERSION;
+use crate::input;
+use crate::report::{SCHEMA_VERSION, shown};
 use precompile::Settings;
 use precompile::cache::{Key, SigningKey, TrustedKeys, from_hex};
 use serde::{Deserialize, Serialize};
@@ -44,7 +45,7 @@ pub(crate) struct Entry {
     settings: BTreeMap<String, String>,
     artifact_bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    artifact_sha256: Option<String>,
+    pub(crate) artifact_sha256: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     compile_ms: Option<u64>,
 }
@@ -123,7 +124,7 @@ impl Manifest {
     pub(crate) fn sign(path: &Path, key: &SigningKey) -> Result<(), String> {
         let text = load(path)?;
         parse(path, &text)?;
-        let failed = |error| format!("{}: cannot write the signature: {error}", path.display());
+        let failed = |error| format!("{}: cannot write the signature: {error}", shown(path));
         put_signature(path, &text, key).map_err(failed)
     }
 
@@ -160,18 +161,18 @@ struct Version {
 }
 
 fn load(path: &Path) -> Result<Vec<u8>, String> {
-    let failed = |error: io::Error| format!("{}: {error}", path.display());
+    let failed = |error: io::Error| format!("{}: {}", shown(path), input::explain(&error));
     let mut text = Vec::new();
     let file = fs::File::open(path).map_err(failed)?;
     file.take(LIMIT + 1).read_to_end(&mut text).map_err(failed)?;
     if text.len() as u64 > LIMIT {
-        return Err(format!("{}: it is too long to be a manifest", path.display()));
+        return Err(format!("{}: it is too long to be a manifest", shown(path)));
     }
     Ok(text)
 }
 
 fn parse(path: &Path, text: &[u8]) -> Result<Manifest, String> {
-    let name = path.display();
+    let name = shown(path);
     let version: Version = serde_json::from_slice(text)
         .map_err(|error| format!("{name}: it is no manifest: {error}"))?;
     if version.schema_version != SCHEMA_VERSION {
@@ -219,7 +220,7 @@ fn verify(path: &Path, text: &[u8], trusted: &TrustedKeys) -> Result<(), String>
     let mut digits = String::new();
     match fs::File::open(&at).and_then(|file| file.take(4096).read_to_string(&mut digits)) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        read => drop(read.map_err(|error| format!("{}: {error}", at.display()))?),
+        read => drop(read.map_err(|error| format!("{}: {error}", shown(&at)))?),
     }
     let digits = digits.trim_end().as_bytes();
     let byte = |pair: &[u8]| {
@@ -229,7 +230,7 @@ fn verify(path: &Path, text: &[u8], trusted: &TrustedKeys) -> Result<(), String>
     let signature: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
     let verified = trusted.verify(DOMAIN, text, &signature.unwrap_or(vec![0]));
     verified.map(drop).map_err(|reason| {
-        format!("{}: {reason}; sign it with `precompile sign --manifest`", path.display())
+        format!("{}: {reason}; sign it with `precompile sign --manifest`", shown(path))
     })
 }
 

@@ -1,15 +1,17 @@
 //! From arguments to what they mean: settings of engines, and which cache.
 
 use crate::args::{self, Code, DirArgs, LayerArgs, Run, Trust, Tuning, Verify};
-use crate::{input, platform, trusted};
+use crate::{input, platform, report, trusted};
 use precompile::cache::{
-    DirOptions, Layers, LayersBuilder, Mode, Policy, SigningKey, TrustAnyone, TrustedKeys,
+    DirOptions, ErrorKind, Layers, LayersBuilder, Mode, Policy, Problem, SigningKey, TrustAnyone,
+    TrustedKeys,
 };
 use precompile::{Arch, Bounds, Config, CpuLevel, Engine, Features, OptLevel, Settings, Target};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A command line that cannot be meant.
@@ -28,13 +30,21 @@ pub(crate) struct Variant {
     pub(crate) target: Target,
     pub(crate) cpu: CpuLevel,
     pub(crate) config: Config,
+    /// Whether it is for this very host, where engines take the best level that there is an entry for;
+    /// then `cpu` is the best one of the host.
+    pub(crate) is_host: bool,
 }
 
 impl Variant {
     /// The one that `config` stands for, which names its target and level.
     fn new(config: Config) -> Result<Variant, Usage> {
         let engine = engine(&config)?;
-        Ok(Variant { target: engine.target(), cpu: engine.cpu(), config })
+        Ok(Variant { target: engine.target(), cpu: engine.cpu(), config, is_host: false })
+    }
+
+    /// What engines ask for here.
+    pub(crate) fn of_host(code: &Code) -> Result<Variant, Usage> {
+        Ok(Variant { is_host: true, ..Variant::new(host_settings(code)?)? })
     }
 
     /// All that its code depends on.
@@ -84,6 +94,11 @@ pub(crate) fn variants_from(settings: &Settings, code: &Code) -> Result<Vec<Vari
     }
 }
 
+/// Whether all that code is for is named, and so nothing is this program's choice.
+pub(crate) fn is_named(code: &Code) -> bool {
+    !code.cpu.is_empty() || !code.engine_settings.is_empty() || !code.platform.is_empty()
+}
+
 /// Whether a target, a platform or a level is named.
 fn is_placed(code: &Code) -> bool {
     [&code.target, &code.platform, &code.cpu].iter().any(|list| !list.is_empty())
@@ -100,7 +115,7 @@ fn placed(code: &Code, base: &Config, own: Option<Target>) -> Result<Vec<Variant
         for cpu in level.map_or(levels, |level| vec![level]) {
             // The same target twice, or by two names, is one.
             if !all.iter().any(|known| known.target == target && known.cpu == cpu) {
-                all.push(Variant { target, cpu, config: at(base, target, cpu)? });
+                all.push(Variant { target, cpu, config: at(base, target, cpu)?, is_host: false });
             }
         }
     }
@@ -133,7 +148,7 @@ fn from_file(path: &Path) -> Result<Variant, Usage> {
         let config = settings.and_then(|settings| Config::from_settings(&settings));
         config.map_err(|error| format!("{error:#}"))
     });
-    let config = config.map_err(|problem| Usage(format!("{}: {problem}", path.display())))?;
+    let config = config.map_err(|problem| Usage(format!("{}: {problem}", report::shown(path))))?;
     Variant::new(config)
 }
 
@@ -162,8 +177,7 @@ fn levels(code: &Code, arch: Arch, targets: &[Target]) -> Result<Vec<CpuLevel>, 
 /// there is an entry for; or else one for each level and target that are named.
 pub(crate) fn engines(code: &Code, layers: &LayersBuilder) -> Result<Vec<Engine>, Usage> {
     if !is_placed(code) && code.engine_settings.is_empty() {
-        let mut config = settings(code)?;
-        return Ok(vec![engine(trusted::attach(&mut config, layers.clone()))?]);
+        return Ok(vec![Variant::of_host(code)?.engine(layers.clone(), 1)?]);
     }
     variants(code)?.iter().map(|variant| variant.engine(layers.clone(), 1)).collect()
 }
@@ -177,11 +191,18 @@ fn at(base: &Config, target: Target, cpu: CpuLevel) -> Result<Config, Usage> {
 
 /// The settings that are the same for all targets and levels.
 fn settings(code: &Code) -> Result<Config, Usage> {
+    let mut config = host_settings(code)?;
+    config.bounds(bounds(code.bounds.unwrap_or_default()));
+    Ok(config)
+}
+
+/// The same, where bounds that are not named are the choice of the engine, as in `run` and apps.
+fn host_settings(code: &Code) -> Result<Config, Usage> {
     let mut config = Config::new();
-    config
-        .bounds(bounds(code.bounds))
-        .consume_fuel(code.fuel)
-        .epoch_interruption(code.epoch_interruption);
+    if let Some(how) = code.bounds {
+        config.bounds(bounds(how));
+    }
+    config.consume_fuel(code.fuel).epoch_interruption(code.epoch_interruption);
     tune(&mut config, &code.tuning)?;
     Ok(config)
 }
@@ -275,13 +296,44 @@ pub(crate) fn known_mode() -> Result<(), Usage> {
     mode.map_err(|error| Usage(format!("PRECOMPILE_CACHE_MODE: {error}")))
 }
 
+/// Whoever trusts a directory that is not there, and that nothing else names, misspells it.
+pub(crate) fn known_dirs(args: &LayerArgs, out: Option<&Path>) -> Result<(), Usage> {
+    let variable = |name| std::env::var_os(name).unwrap_or_default();
+    let read = variable("PRECOMPILE_CACHE_PATH");
+    let mut named: Vec<PathBuf> = std::env::split_paths(&read).collect();
+    named.push(variable("PRECOMPILE_CACHE_DIR").into());
+    named.extend(args.dir.cache_dir.iter().chain(&args.below).cloned());
+    named.extend(out.map(PathBuf::from));
+    let unknown = args.dir.trust_dir.iter().find(|dir| !dir.exists() && !named.contains(dir));
+    unknown.map_or(Ok(()), |dir| {
+        Err(Usage(format!(
+            "--trust-dir {}: there is no such folder, and no other option names it; check the path",
+            report::shown(dir)
+        )))
+    })
+}
+
 /// The layers of an engine that runs here: those of the environment, with another read-write
 /// directory if one is named.
 pub(crate) fn layers(args: &LayerArgs, trust: &Trust) -> Result<LayersBuilder, Usage> {
+    layers_of(from_env(&args.dir, &["PRECOMPILE_RECORD"]), args, trust)
+}
+
+/// The same for `run`, which is what a record is of.
+pub(crate) fn run_layers(args: &LayerArgs, trust: &Trust) -> Result<LayersBuilder, Usage> {
+    layers_of(from_env(&args.dir, &[]), args, trust)
+}
+
+fn layers_of(
+    layers: LayersBuilder,
+    args: &LayerArgs,
+    trust: &Trust,
+) -> Result<LayersBuilder, Usage> {
     known_mode()?;
-    let mut layers = with_dirs(from_env(&args.dir), args);
+    known_dirs(args, None)?;
+    let mut layers = with_dirs(layers, args);
     for path in &trust.trusted_key {
-        layers = layers.trusted_keys(TrustedKeys::read(path).map_err(usage)?);
+        layers = layers.trusted_keys(read_trusted(path)?);
     }
     let policy = match (trust.verify, trust.trusted_key.is_empty()) {
         (None, true) => return Ok(layers),
@@ -316,18 +368,49 @@ pub(crate) fn trusted_keys(trust: &Trust) -> Result<Option<TrustedKeys>, Usage> 
     }
     let mut keys = TrustedKeys::new();
     for path in files {
-        keys.extend(TrustedKeys::read(path).map_err(usage)?);
+        keys.extend(read_trusted(&path)?);
     }
     Ok(Some(keys))
 }
 
-/// The secret key in a file.
+/// The secret key in a file. That others can read it is told.
 pub(crate) fn sign_key(path: &Path) -> Result<Arc<SigningKey>, Usage> {
-    SigningKey::read(path).map(Arc::new).map_err(usage)
+    let key = SigningKey::read(path).map_err(|error| no_key(path, &error))?;
+    let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        report::warning(format_args!(
+            "{}: others can use this secret key, its mode is {mode:04o}: chmod it to 0600",
+            report::shown(path)
+        ));
+    }
+    Ok(Arc::new(key))
 }
 
-fn usage(error: precompile::cache::Error) -> Usage {
-    Usage(error.to_string())
+/// The public keys in a file.
+fn read_trusted(path: &Path) -> Result<TrustedKeys, Usage> {
+    TrustedKeys::read(path).map_err(|error| no_key(path, &error))
+}
+
+/// Why there is no key, and what to do about it.
+fn no_key(path: &Path, error: &precompile::cache::Error) -> Usage {
+    let shown = report::shown(path);
+    let is_secret = || {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.trim_start().starts_with("precompile-secret-key")
+    };
+    Usage(match error.kind() {
+        ErrorKind::Io { source, .. } => {
+            format!("could not read the key {shown}: {}", input::explain(source))
+        }
+        ErrorKind::Key { what, .. } if what.contains("is where") => format!(
+            "no key in {shown}: {what}; `keygen` has written both, {}",
+            match is_secret() {
+                true => "name the one that ends in .pub, and give this one to nobody",
+                false => "name the one that ends in .key",
+            }
+        ),
+        _ => error.to_string(),
+    })
 }
 
 /// The ways to open the directory `path`, which may be one that is trusted by name.
@@ -353,10 +436,22 @@ fn promise() -> TrustAnyone {
     TrustAnyone::i_vouch_for_every_writer()
 }
 
-/// The layers of the environment, with the directory that is named in place of its own.
-fn from_env(dir: &DirArgs) -> LayersBuilder {
+/// The layers of the environment, with the directory that is named in place of its own, and without
+/// what some variables say.
+fn from_env(dir: &DirArgs, without: &[&str]) -> LayersBuilder {
     let named = dir.cache_dir.as_ref().map(|path| OsString::from(path.as_os_str()));
-    LayersBuilder::from_env_or(|name| named.clone().filter(|_| name == "PRECOMPILE_CACHE_DIR"))
+    LayersBuilder::from_env_or(|name| match name {
+        "PRECOMPILE_CACHE_DIR" => named.clone(),
+        // Empty is not set.
+        _ => without.contains(&name).then(OsString::new),
+    })
+}
+
+/// Whether the environment asks for what cannot be: that is told whatever the cache has. That there
+/// is no home is not asked for.
+pub(crate) fn is_of_environment(problem: &Problem) -> bool {
+    let is_asked = !matches!(problem.error.kind(), ErrorKind::NoHome | ErrorKind::Privileged);
+    problem.layer.is_none() && is_asked
 }
 
 /// With the directories below, and those that are trusted.
@@ -379,7 +474,7 @@ pub(crate) fn warm_layers(
         let dir = dir.map_err(|error| error.to_string())?;
         return Ok(with_dirs(Layers::builder().read_write_dir(dir), args));
     }
-    let mut builder = with_dirs(from_env(&args.dir), args);
+    let mut builder = with_dirs(from_env(&args.dir, &["PRECOMPILE_RECORD"]), args);
     if let Some(key) = sign_with {
         builder = builder.sign_with(Arc::clone(key));
     }
@@ -405,7 +500,7 @@ pub(crate) fn warm_layers(
 pub(crate) fn look_layers(dir: Option<&Path>, args: &LayerArgs) -> LayersBuilder {
     let layers = match dir {
         Some(path) => Layers::builder().read_write(path),
-        None => from_env(&args.dir),
+        None => from_env(&args.dir, &["PRECOMPILE_RECORD"]),
     };
     with_dirs(layers, args).mode(Mode::ReadOnly)
 }

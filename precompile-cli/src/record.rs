@@ -7,6 +7,7 @@ use crate::args::Code;
 use crate::commands::modules;
 use crate::input::{self, Input};
 use crate::plan::{self, Variant};
+use crate::report;
 use precompile::Settings;
 use precompile::cache::{from_hex, to_hex};
 use serde::Deserialize;
@@ -51,7 +52,7 @@ impl Record {
     /// # Errors
     /// The first line that is not as it should be.
     pub(crate) fn read(path: &Path, code: &Code) -> Result<Record, String> {
-        let name = path.display();
+        let name = report::shown(path);
         let mut bytes = Vec::new();
         let file = input::open(path).map_err(|problem| format!("{name}: {problem}"))?;
         let read = file.take(LIMIT + 1).read_to_end(&mut bytes);
@@ -123,6 +124,18 @@ impl Record {
             numbers.push(number);
         }
         Ok(numbers)
+    }
+
+    /// How many modules there are.
+    pub(crate) fn len(&self) -> usize {
+        self.modules.len()
+    }
+
+    /// The modules by digest, each with where it was loaded from, and the numbers of its variants.
+    pub(crate) fn modules(
+        &self,
+    ) -> impl Iterator<Item = (&[u8; 32], &BTreeSet<PathBuf>, &BTreeSet<usize>)> {
+        self.modules.iter().map(|(digest, asked)| (digest, &asked.paths, &asked.variants))
     }
 
     /// The modules, each with the numbers of its variants: the file that was recorded if it has the

@@ -48,7 +48,7 @@ impl Printer {
     /// Says on the bar what comes next.
     pub(crate) fn step(&self, message: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_message(clean(message).into_owned());
+            bar.set_message(message.to_string());
         }
     }
 
@@ -142,8 +142,8 @@ pub(crate) fn warning(message: impl fmt::Display) {
 }
 
 fn error_line(path: Option<&Path>, message: &str) -> String {
-    let path = path.map(|path| format!("{}: ", path.display())).unwrap_or_default();
-    format!("{RED}precompile{RED:#}: {}{}", clean(&path), clean(message))
+    let path = path.map(|path| format!("{}: ", shown(path))).unwrap_or_default();
+    format!("{RED}precompile{RED:#}: {path}{}", clean(message))
 }
 
 /// Nobody may be reading, and that is no reason to stop.
@@ -175,11 +175,28 @@ pub(crate) fn json(document: &impl Serialize) -> io::Result<()> {
 
 /// Text that comes from files and modules, without what a terminal would obey.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    let is_bad = |c: char| c.is_control() && c != '\n' && c != '\t';
+    let is_bad = |c: char| c.is_control() && c != '\n' && c != '\t' || is_reordering(c);
     if !text.contains(is_bad) {
         return Cow::Borrowed(text);
     }
     text.chars().map(|c| if is_bad(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// A path on one line, whatever is in it: what a terminal would obey is written as Rust does.
+pub(crate) fn shown(path: &Path) -> String {
+    let is_bad = |c: char| c.is_control() || is_reordering(c);
+    let text = path.display().to_string();
+    if !text.contains(is_bad) {
+        return text;
+    }
+    let escaped = |c: char| if is_bad(c) { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect()
+}
+
+/// Whether it changes the order in which the text around it is shown, so that one name looks like
+/// another.
+fn is_reordering(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Bytes for people.
@@ -220,7 +237,7 @@ pub(crate) fn steps(report: &Report) -> [(&'static str, Duration); 7] {
 /// Hit or miss, in words.
 pub(crate) fn outcome(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Hit { layer, path: Some(path) } => format!("hit {layer} {}", path.display()),
+        Outcome::Hit { layer, path: Some(path) } => format!("hit {layer} {}", shown(path)),
         Outcome::Hit { layer, path: None } => format!("hit {layer}"),
         Outcome::Compiled { miss: Some(miss) } => {
             format!("compiled ({}): {miss}", miss.as_str())
@@ -240,6 +257,12 @@ mod tests {
     fn terminals_get_no_orders_from_modules() {
         assert_eq!(clean("a\u{1b}[31mb\r\n"), "a\u{fffd}[31mb\u{fffd}\n");
         assert!(matches!(clean("plain ü"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_path_is_on_one_line() {
+        assert_eq!(shown(Path::new("a\nb\u{1b}[0m\u{202e}.wasm")), r"a\nb\u{1b}[0m\u{202e}.wasm");
+        assert_eq!(shown(Path::new("plain ü")), "plain ü");
     }
 
     #[test]

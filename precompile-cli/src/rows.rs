@@ -61,7 +61,7 @@ impl Row {
         let mut row = Row {
             path: path.to_string(),
             target: Some(job.variant.target.to_string()),
-            cpu: Some(job.variant.cpu.to_string()),
+            cpu: Some(job.level(done.as_ref().ok())),
             ..Row::default()
         };
         let report = match done {
@@ -88,7 +88,7 @@ impl Row {
             }
             Outcome::Missed { miss } => {
                 row.outcome = "missing";
-                row.miss = Some(miss.into());
+                row.miss = Some(job.miss(report, miss));
             }
             Outcome::Hit { layer, path } => {
                 row.outcome = "hit";
@@ -107,7 +107,7 @@ impl Row {
         name: &str,
         key: &Key,
         settings: &Settings,
-        found: std::result::Result<Lookup, Miss>,
+        found: std::result::Result<Lookup, Box<MissRow>>,
     ) -> Row {
         let mut row = Row {
             path: name.to_string(),
@@ -127,7 +127,7 @@ impl Row {
             Ok(_) => row.outcome = "missing",
             Err(miss) => {
                 row.outcome = "missing";
-                row.miss = Some(MissRow::from(&miss));
+                row.miss = Some(*miss);
             }
         }
         row
@@ -141,6 +141,11 @@ impl Row {
             outcome: "missing",
             ..Row::default()
         }
+    }
+
+    /// Of a file that is no module.
+    pub(crate) fn invalid(path: &str, error: &precompile::Error) -> Row {
+        Row { path: path.to_string(), error: Some(error.into()), ..Row::default() }
     }
 
     /// Of a file that could not even be read.
@@ -176,7 +181,7 @@ impl Default for Row {
 #[derive(Debug, Serialize)]
 pub(crate) struct MissRow {
     reason: &'static str,
-    message: String,
+    pub(crate) message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -200,6 +205,40 @@ impl From<&Difference> for DifferenceRow {
     fn from(difference: &Difference) -> DifferenceRow {
         let Difference { field, expected, found, .. } = difference.clone();
         DifferenceRow { field, expected, found }
+    }
+}
+
+impl MissRow {
+    /// The same with a message that knows more.
+    pub(crate) fn saying(self, message: String) -> MissRow {
+        MissRow { message, ..self }
+    }
+
+    /// An entry whose content is not what was added.
+    pub(crate) fn damaged(path: &Path) -> MissRow {
+        let error = cache::Error::corrupt(Some(path), "its content was changed");
+        MissRow::from(Miss::Corrupt).saying(error.to_string())
+    }
+
+    /// An entry that is there, and is not the one that was listed with that digest.
+    pub(crate) fn of_bytes(expected: &str, found: String) -> MissRow {
+        MissRow {
+            reason: "artifact",
+            message: format!(
+                "its artifact is {found:.16}…, the manifest lists {expected:.16}…: somebody replaced \
+                 one of the two; warm the cache anew, with the manifest"
+            ),
+            field: Some("artifact_sha256".to_string()),
+            expected: Some(expected.to_string()),
+            found: Some(found),
+            differences: Vec::new(),
+        }
+    }
+}
+
+impl From<Miss> for MissRow {
+    fn from(miss: Miss) -> MissRow {
+        MissRow::from(&miss)
     }
 }
 
@@ -250,7 +289,10 @@ impl Document {
         Document {
             schema_version: SCHEMA_VERSION,
             command,
-            cache: cache.map(|path| path.display().to_string()),
+            cache: cache.map(|path| {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+                path.display().to_string()
+            }),
             modules: Vec::new(),
             summary: Summary { modules, ..Summary::default() },
             start: Instant::now(),
@@ -298,7 +340,7 @@ impl Document {
         };
         let mut line = format!("{modules}: {} in {:.2}s", parts.join(", "), self.summary.seconds);
         if let Some(cache) = &self.cache {
-            line += &format!(" · cache {cache}");
+            line += &format!(" · cache {}", report::shown(Path::new(cache)));
             if self.summary.artifact_bytes > 0 {
                 line += &format!(" {}", report::size(self.summary.artifact_bytes));
             }

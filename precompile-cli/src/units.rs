@@ -1,4 +1,4 @@
-//! Times as people write and read them.
+//! Times, numbers and names as people write and read them.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +17,41 @@ pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
     };
     let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
     seconds.map(Duration::from_secs).ok_or_else(|| "a time is a whole number, such as 30d".into())
+}
+
+/// How long something may take: seconds, or a number with a unit up to hours.
+pub(crate) fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let factor = match text[end..].trim() {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    let number = text[..end].parse::<u64>().ok().filter(|_| factor > 0);
+    let time = number.and_then(|number| number.checked_mul(factor)).map(Duration::from_millis);
+    time.ok_or_else(|| {
+        "a time is a whole number of seconds, or with ms, s, m or h behind it, such as 60 or 5m"
+            .to_string()
+    })
+}
+
+/// A number of threads; no machine has use for more.
+pub(crate) fn parse_jobs(text: &str) -> Result<usize, String> {
+    let number = text.parse::<usize>().ok().filter(|number| *number <= 1024);
+    number.ok_or_else(|| {
+        "the number of threads is a whole number up to 1024, or 0 for one a processor".to_string()
+    })
+}
+
+/// A variable of a guest, with a value or without.
+pub(crate) fn parse_variable(text: &str) -> Result<String, String> {
+    match text.split('=').next() {
+        None | Some("") => Err("in front of the value belongs a name: NAME=VALUE".to_string()),
+        _ => Ok(text.to_string()),
+    }
 }
 
 /// SHA-256 of a module's binary.
@@ -58,6 +93,14 @@ mod tests {
         }
         for text in ["", "d", "1", "1y", "1.5h", "18446744073709551615d"] {
             assert!(parse_age(text).is_err(), "{text}");
+        }
+        for (text, millis) in
+            [("60", 60_000), ("1500ms", 1500), ("2s", 2000), ("5m", 300_000), ("0", 0)]
+        {
+            assert_eq!(parse_timeout(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "nan", "-1", "1.5", "ms", "1d", "18446744073709551615h"] {
+            assert!(parse_timeout(text).is_err(), "{text}");
         }
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let told = [5, 300, 7200, 400_000].map(|age| ago(now - Duration::from_secs(age), now));

@@ -228,3 +228,24 @@ fn a_backtrace_outlives_its_store() {
     };
     assert_eq!(names(&error), ["inner", "middle", "outer"]);
 }
+
+/// What a module calls things cannot make lines of its own in messages.
+#[test]
+fn names_with_control_characters_are_spelled_out() {
+    let engine = engine();
+    let wat = r#"(module
+        (func $trap (@name "a\n   1: 0x1 - forged\1b[31m ü") unreachable)
+        (export "run" (func $trap)))"#;
+    let mut store = Store::new(&engine, ());
+    let instance = instance(&mut store, wat, &[]);
+    let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
+    let text = format!("{:?}", run.call(&mut store, ()).unwrap_err());
+    assert!(text.contains(r"- a\n   1: 0x1 - forged\u{1b}[31m ü"), "{text}");
+    let importer = module(&engine, r#"(module (import "e\n" "f\7f" (func)))"#);
+    let error = Linker::new(&engine).instantiate(&mut store, &importer).unwrap_err();
+    assert!(error.to_string().contains(r"`e\n::f\u{7f}`"), "{error}");
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("e\n", "f\u{7f}", |_: i32| ()).unwrap();
+    let error = linker.instantiate(&mut store, &importer).unwrap_err();
+    assert!(error.to_string().contains(r"`e\n::f\u{7f}`"), "{error}");
+}

@@ -1,6 +1,12 @@
 //! Would everything hit?
 
-use crate::support::{World, finish, fixtures, program, tree};
+use crate::support::{Ended, World, finish, fixtures, program, tree};
+use serde_json::Value;
+use std::fs;
+
+fn json(ended: &Ended) -> Value {
+    serde_json::from_str(ended.text()).unwrap()
+}
 
 #[test]
 fn before_and_after() {
@@ -68,4 +74,61 @@ fn a_mode_that_is_misspelled_is_an_error() {
         command.env("PRECOMPILE_CACHE_MODE", "require_hit").args(arguments);
         finish(&mut command, b"").expect(code, &["PRECOMPILE_CACHE_MODE", "require-hit or off"]);
     }
+}
+
+/// `check` says what a build makes, `check --host` what `run` would take here.
+#[test]
+fn the_host_takes_the_best_that_there_is() {
+    let world = World::new();
+    let (cache, hello) = (world.arg("cache"), program("hello"));
+    let hello = hello.to_str().unwrap();
+    let fixed = ["--cache-dir", &cache, hello];
+    let run = |command: &[&str]| world.run(&[command, &fixed[..]].concat());
+    let explained = json(&run(&["explain", "--format", "json"]));
+    let wanted = explained["explanations"][0]["wanted"].as_array().unwrap().iter();
+    let levels: Vec<_> =
+        wanted.map(|wanted| wanted["settings"]["cpu"].as_str().unwrap().to_string()).collect();
+    run(&["check", "--host"]).expect(4, &["Missing", &levels[0]]);
+    run(&["run", "--require-hit"]).expect(124, &[]);
+    for level in levels.iter().rev() {
+        run(&["--cpu", level]).expect(0, &["1 compiled"]);
+        let ended = run(&["check", "--host", "--format", "json"]);
+        ended.expect(0, &[]);
+        assert_eq!(json(&ended)["modules"][0]["cpu"], **level, "the best that there is");
+        run(&["check", "--host"]).expect(0, &["Cached", level]);
+        run(&["explain"]).expect(0, &[]);
+        run(&["run", "--require-hit"]).expect(0, &[]);
+    }
+    // A build makes another one than the best, and says so.
+    if levels.len() > 1 {
+        fs::remove_dir_all(world.path("cache")).unwrap();
+        run(&["--cpu", &levels[0]]).expect(0, &[]);
+        run(&["check", "--host"]).expect(0, &[&levels[0]]);
+        run(&["check"])
+            .expect(4, &["what `precompile FILE` makes", "--host asks what `run` takes"]);
+        run(&["check", "--quiet"]).expect(4, &[]);
+        assert!(!run(&["check", "--cpu", &levels[1]]).stderr.contains("--host"));
+    }
+    run(&["check", "--host", "--fuel"]).expect(4, &["fuel is off"]);
+    run(&["check", "--host", "--cpu", "native"]).expect(2, &["--host", "--cpu"]);
+    let help = world.run(&["check", "--help"]);
+    assert!(help.text().contains("what `precompile FILE` with the same options makes"));
+    assert!(world.run(&["run", "--help"]).text().contains("`check --host`"));
+}
+
+#[test]
+fn a_damaged_entry_is_named() {
+    let world = World::new();
+    let (cache, hello) = (world.arg("cache"), program("hello"));
+    world.warm(&hello);
+    let entry = world.entries("cache").remove(0);
+    let mut bytes = fs::read(&entry).unwrap();
+    bytes.truncate(5000);
+    fs::write(&entry, bytes).unwrap();
+    let (entry, hello) = (entry.to_str().unwrap(), hello.to_str().unwrap());
+    let ended = world.run(&["check", "--format", "json", "--cache-dir", &cache, hello]);
+    ended.expect(4, &["damaged cache entry", entry, "delete it"]);
+    let miss = &json(&ended)["modules"][0]["miss"];
+    assert_eq!(miss["reason"], "corrupt");
+    assert!(miss["message"].as_str().unwrap().contains(entry));
 }

@@ -19,7 +19,7 @@ fn an_unknown_mode_compiles_nowhere() {
     let hello = hello();
     let mode = [("PRECOMPILE_CACHE_MODE", "require_hit")];
     for (command, code) in
-        [(&[][..], 2), (&["run"], 125), (&["check"], 2), (&["explain"], 2), (&["cache", "ls"], 3)]
+        [(&[][..], 2), (&["run"], 125), (&["check"], 2), (&["explain"], 2), (&["cache", "ls"], 2)]
     {
         let input: &[&str] = if command.first() == Some(&"cache") { &[] } else { &[&hello] };
         let ended = with(&world, &mode, &[command, input].concat());
@@ -46,6 +46,31 @@ fn no_directory_is_none_for_everybody() {
         let ended = with(&world, &none, &["cache", command]);
         ended.expect(3, &["there is no cache directory"]);
     }
+    // What is only read is looked into all the same, and never changed.
+    world.run(&["--out", &world.arg("image"), &hello]).expect(0, &[]);
+    let image = world.arg("image");
+    let read = [none[0], ("PRECOMPILE_CACHE_PATH", &*image)];
+    let dir = with(&world, &read, &["cache", "dir"]);
+    dir.expect(0, &["Reads layer 0", &image]);
+    assert!(dir.stdout.is_empty(), "nothing is written anywhere");
+    let dir = with(&world, &read, &["cache", "dir", "--format", "json"]);
+    let dir: serde_json::Value = serde_json::from_str(dir.text()).unwrap();
+    assert!(dir["cache"].is_null());
+    assert_eq!(dir["layers"][0]["path"], *image);
+    let entry = world.entries("image").remove(0);
+    let id = entry.file_name().unwrap().to_str().unwrap();
+    let list = with(&world, &read, &["cache", "ls"]);
+    assert!(list.text().contains(&id[..12]), "{}", list.text());
+    let stats = with(&world, &read, &["cache", "stats"]);
+    assert!(stats.text().starts_with(&image), "{}", stats.text());
+    with(&world, &read, &["cache", "verify", "--rebuild", &hello])
+        .expect(0, &["1 sound", "1 the same"]);
+    for change in [&["clean"][..], &["prune", "--max-size", "0"]] {
+        let ended = with(&world, &read, &[&["cache"], change].concat());
+        ended.expect(3, &["only read are not changed"]);
+    }
+    assert!(entry.exists());
+    std::fs::remove_dir_all(&image).unwrap();
     // An option is a name of something.
     world.run(&["--cache-dir", "", &hello]).expect(2, &["a value is required"]);
     assert_eq!(std::fs::read_dir(world.path("")).unwrap().count(), 0);
@@ -105,6 +130,40 @@ fn the_users_own_directory_keeps_to_its_size() {
     assert_eq!(world.entries("exact").len(), 3);
     let bad = with(&world, &[("PRECOMPILE_CACHE_MAX_SIZE", "much")], &files);
     bad.expect(0, &["warning: expected a size", "such as 500M"]);
+}
+
+/// What the environment asks for and does not get is told once, whatever the cache has.
+#[test]
+fn what_cannot_be_meant_is_told_on_hits_as_well() {
+    let world = World::new();
+    let hello = hello();
+    let dir = ("PRECOMPILE_CACHE_DIR", &*world.arg("cache"));
+    with(&world, &[dir], &["run", &hello]).expect(0, &[]);
+    let nowhere = world.arg("nowhere/file");
+    for (variable, told) in [
+        (("PRECOMPILE_RECORD", &*nowhere), "could not open the record"),
+        (("PRECOMPILE_CACHE_MAX_SIZE", "much"), "PRECOMPILE_CACHE_MAX_SIZE is not used"),
+        (("PRECOMPILE_CACHE_KEYS", &nowhere), "could not read the key"),
+        (("PRECOMPILE_CACHE_VERIFY", "sgned"), "found \"sgned\""),
+    ] {
+        let ended = with(&world, &[dir, variable], &["run", &hello]);
+        ended.expect(0, &["warning: ", told]);
+        assert!(ended.text().starts_with("hello, world"));
+        let count = ended.stderr.matches("warning: ").count();
+        assert_eq!(count, 1, "{}", ended.stderr);
+        // Only runs are recorded, so only they have to do with it.
+        for command in [&["check", "--host", &hello][..], &["explain", &hello], &["cache", "ls"]] {
+            let ended = with(&world, &[dir, variable], command);
+            let is_told = ended.stderr.matches("warning: ").count() == 1;
+            assert_eq!(is_told, variable.0 != "PRECOMPILE_RECORD", "{command:?} {ended:?}");
+        }
+    }
+    // A directory that is not there is none of it, where all hit.
+    let path = [dir, ("PRECOMPILE_CACHE_PATH", &*world.arg("nowhere"))];
+    assert!(!with(&world, &path, &["run", &hello]).stderr.contains("warning"));
+    let record = world.arg("record");
+    with(&world, &[dir, ("PRECOMPILE_RECORD", &record)], &["check", &hello]);
+    assert!(!world.path("record").exists(), "who only looks makes nothing");
 }
 
 /// All that differs is told, the most telling first.

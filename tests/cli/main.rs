@@ -8,6 +8,8 @@ mod explain;
 mod inputs;
 mod look_after;
 mod manifest;
+mod messages;
+mod mistakes;
 mod names;
 mod odd;
 mod out;

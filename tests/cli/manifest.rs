@@ -133,7 +133,9 @@ fn pruning_keeps_what_a_manifest_lists() {
     assert_eq!(world.entries("cache").len(), 5);
     let list = world.arg("list.json");
     let prune = ["cache", "prune", "--cache-dir", &cache, "--max-size", "0"];
-    world.run(&[&prune[..], &["--keep-manifest", "missing"]].concat()).expect(3, &["missing"]);
+    world.run(&[&prune[..], &["--keep-manifest", "missing"]].concat()).expect(1, &["missing"]);
+    let key = ["--keep-manifest", &list, "--trusted-key", "no-key"];
+    world.run(&[&prune[..], &key].concat()).expect(2, &["no-key"]);
     world.run(&[&prune[..], &["--keep-manifest", &list]].concat()).expect(0, &["Removed 1 entry"]);
     world.run(&["check", "--manifest", &list, "--cache-dir", &cache]).expect(0, &["4 cached"]);
 }
@@ -222,4 +224,64 @@ fn a_manifest_goes_through_links_and_into_pipes() {
     piped.expect(0, &["2 cached"]);
     assert_eq!(json(piped.text())["modules"].as_array().unwrap().len(), 2);
     assert!(fs::symlink_metadata("/dev/stdout").unwrap().is_symlink());
+}
+
+/// What was listed is what has to be there, not only something under its key.
+#[test]
+fn each_entry_is_held_against_the_digest_that_is_listed() {
+    let world = world();
+    let cache = world.arg("cache");
+    warm(&world, &["--cache-dir", &cache]).expect(0, &[]);
+    let check = |more: &[&str]| {
+        let fixed = ["check", "--manifest", &world.arg("list.json"), "--cache-dir", &cache];
+        world.run(&[&fixed[..], more].concat())
+    };
+    let mut list = json(&fs::read_to_string(world.path("list.json")).unwrap());
+    let good = list.to_string();
+    let entry = &mut list["modules"][1]["entries"][0];
+    let (id, own) = (entry["id"].clone(), entry["artifact_sha256"].take());
+    let other = "ab".repeat(32);
+    entry["artifact_sha256"] = other.clone().into();
+    let digest = list["modules"][1]["digest"].as_str().unwrap().to_string();
+    world.write("list.json", list.to_string());
+    let ended = check(&["--format", "json"]);
+    ended.expect(
+        4,
+        &["Missing", "more/sort.wasm", "the manifest lists abab", "3 cached, 1 missing"],
+    );
+    let document = json(ended.text());
+    let rows = document["modules"].as_array().unwrap();
+    let miss = &rows.iter().find(|row| row["id"] == id).unwrap()["miss"];
+    assert_eq!((&miss["reason"], &miss["field"]), (&"artifact".into(), &"artifact_sha256".into()));
+    assert_eq!((&miss["expected"], &miss["found"]), (&other.into(), &own));
+    // A list without digests is of an older version of this program, or of no directory.
+    list["modules"][1]["entries"][0].as_object_mut().unwrap().remove("artifact_sha256");
+    world.write("list.json", list.to_string());
+    check(&[]).expect(0, &["4 cached"]);
+    // What was changed behind the trailer's back is not what was listed either.
+    world.write("list.json", good);
+    let entry = world.path("cache").join(digest).join(id.as_str().unwrap());
+    let mut bytes = fs::read(&entry).unwrap();
+    let half = bytes.len() / 2;
+    bytes[half] ^= 1;
+    fs::write(&entry, bytes).unwrap();
+    check(&[]).expect(4, &["more/sort.wasm", "damaged cache entry", entry.to_str().unwrap()]);
+}
+
+#[test]
+fn inputs_beside_a_manifest_are_told_as_ever() {
+    let world = world();
+    let cache = world.arg("cache");
+    warm(&world, &["--cache-dir", &cache]).expect(0, &[]);
+    let check = |file: &str| {
+        let list = world.arg("list.json");
+        world.run(&["check", "--manifest", &list, "--cache-dir", &cache, &world.arg(file)])
+    };
+    world.write("bad.wasm", b"\0asm\x01\0\0\0\x01\x01\x05");
+    world.write("bad.wat", "(module (fnc))");
+    check("bad.wasm").expect(1, &["Invalid", "bad.wasm"]);
+    check("bad.wat").expect(1, &["Invalid", "bad.wat:1:10"]);
+    check("missing.wasm").expect(1, &["missing.wasm: no such file or folder; check the path"]);
+    world.write("list.json", "{\"schema_version\": 1, \"modules\": []}");
+    check("plugins").expect(1, &["list.json", "names no modules"]);
 }

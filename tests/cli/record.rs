@@ -207,3 +207,42 @@ fn set_user_id_programs_read_no_environment() {
     assert!(ended.text().starts_with("hello"));
     assert!(!world.path("theirs").exists() && !world.path(".cache").exists());
 }
+
+/// The same list that `--from` warms is what `check --from` asks for, without the modules.
+#[test]
+fn a_cache_is_held_against_what_was_recorded() {
+    let world = World::new();
+    let module = world.write("plugin.wasm", fs::read(program("hello")).unwrap());
+    let module = text(&module);
+    run(&world, &[module]).expect(0, &[]);
+    run(&world, &["--opt-level", "none", module]).expect(0, &[]);
+    let check = |more: &[&str]| {
+        let fixed = ["check", "--from", &world.arg("record"), "--cache-dir", &world.arg("cache")];
+        world.run(&[&fixed[..], more].concat())
+    };
+    check(&[]).expect(4, &["plugin.wasm", "1 module: 0 cached, 2 missing"]);
+    assert!(!world.path("cache").exists());
+    from(&world, "cache", &[]).expect(0, &["2 compiled"]);
+    check(&[]).expect(0, &["2 cached, 0 missing"]);
+    let ended = check(&["--format", "json"]);
+    let document: Value = serde_json::from_str(ended.text()).unwrap();
+    assert_eq!(document["modules"][0]["path"], module);
+    assert_eq!(document["modules"][0]["outcome"], "hit");
+    // Other platforms than the one that recorded.
+    let arm = ["--platform", "linux/arm64"];
+    check(&arm).expect(4, &["aarch64-linux", "0 cached, 2 missing"]);
+    from(&world, "cache", &arm).expect(0, &["2 compiled"]);
+    check(&arm).expect(0, &["2 cached"]);
+    // The file is not needed, and one that has become another is told.
+    fs::write(module, fs::read(program("sort")).unwrap()).unwrap();
+    check(&[]).expect(0, &["warning: ", "has another module than when it was recorded"]);
+    fs::remove_file(module).unwrap();
+    assert!(!check(&[]).stderr.contains("warning"));
+    check(&["--fuel"]).expect(2, &["--fuel"]);
+    check(&["--host"]).expect(2, &["--host"]);
+    check(&["x.wasm"]).expect(2, &["cannot be used with"]);
+    world.write("record", "nonsense");
+    check(&[]).expect(1, &["line 1: it is no line of a record"]);
+    world.write("record", "");
+    check(&[]).expect(1, &["nothing is recorded"]);
+}

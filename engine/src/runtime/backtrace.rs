@@ -3,6 +3,7 @@
 use super::vm::unwind::Backtrace;
 use crate::artifact::header::Header;
 use crate::artifact::read::{Directory, View};
+use crate::error::Foreign;
 use std::fmt;
 use std::sync::Arc;
 
@@ -79,7 +80,7 @@ impl fmt::Display for WasmBacktrace {
                 None => f.write_str("?    - ")?,
             }
             match &frame.func_name {
-                Some(name) => f.write_str(name)?,
+                Some(name) => Foreign(name).fmt(f)?,
                 None => write!(f, "function[{}]", frame.func_index)?,
             }
         }

@@ -20,7 +20,7 @@ use super::vm::vmctx::{ValRaw, VmCtx};
 use crate::Features;
 use crate::artifact::header::Corrupt;
 use crate::artifact::records;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Foreign, Result};
 use crate::wasm::types::{ExternKind, ValType};
 use std::sync::Arc;
 
@@ -125,6 +125,7 @@ pub(crate) fn check_imports(
         if !matches(&wanted, &found) {
             let types = module.engine().types();
             let (wanted, found) = (wanted.spelled(types), found.spelled(types));
+            let (from, name) = (Foreign(from), Foreign(name));
             return Err(link(format!(
                 "incompatible import type for `{from}::{name}`: expected {wanted}, found {found}"
             )));

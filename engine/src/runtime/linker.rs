@@ -10,7 +10,7 @@ use super::store::{AsContext, AsContextMut};
 use super::types::FuncType;
 use super::value::Val;
 use crate::Engine;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Foreign, Result};
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -237,6 +237,7 @@ impl<T: 'static> Linker<T> {
                 found.cloned().ok_or_else(|| {
                     let ty = module.extern_type(kind, index);
                     let ty = ty.map(|ty| ty.to_string()).unwrap_or_default();
+                    let (from, name) = (Foreign(from), Foreign(name));
                     Error::with_kind(
                         ErrorKind::Link,
                         format!("unknown import: `{from}::{name}` has not been defined ({ty})"),

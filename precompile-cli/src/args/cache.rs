@@ -60,7 +60,7 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) rebuild: Vec<PathBuf>,
     /// Threads that compile; 0 for one a processor
-    #[arg(short = 'j', long, value_name = "N", default_value_t = 0)]
+    #[arg(short = 'j', long, value_name = "N", default_value = "0", value_parser = units::parse_jobs)]
     pub(crate) jobs: usize,
 }
 

@@ -1,14 +1,16 @@
 //! Why would it hit, or miss?
 
+use super::modules;
 use super::settings::object;
 use super::{FAILED, FINE, MISS, USAGE, written};
 use crate::args::{Explain, Format};
-use crate::report::{self, Printer, SCHEMA_VERSION, clean};
+use crate::report::{self, Printer, SCHEMA_VERSION, clean, shown};
 use crate::rows::{DifferenceRow, MissRow};
 use crate::{input, plan};
 use precompile::cache::{Mode, to_hex};
 use precompile::{Difference, Engine, ErrorKind, Explanation, Miss, Neighbour, Outcome};
 use serde_json::{Value, json};
+use std::path::Path;
 
 pub(crate) fn explain(args: &Explain) -> u8 {
     let asked = &args.question;
@@ -22,6 +24,11 @@ pub(crate) fn explain(args: &Explain) -> u8 {
             return USAGE;
         }
     };
+    // What is wrong with layers is told with what they said.
+    let problems = engines.first().map_or(&[][..], |engine| engine.cache_problems());
+    for problem in problems.iter().filter(|problem| plan::is_of_environment(problem)) {
+        printer.warning(problem);
+    }
     let mut all = Vec::new();
     let (path, bytes) = match (&args.input, &args.name, &args.digest) {
         (Some(input), ..) => match input::read(input) {
@@ -44,7 +51,7 @@ pub(crate) fn explain(args: &Explain) -> u8 {
             Ok(explanation) => all.push((engine, explanation)),
             // There is nothing more to say: it is not known which module is meant.
             Err(error) if error.kind() == ErrorKind::Miss => {
-                printer.failure("Missing", format!("{path}: {error:#}"));
+                printer.failure("Missing", format!("{}: {error:#}", shown(Path::new(&path))));
                 let miss = error.downcast_ref::<Miss>().map(MissRow::from);
                 let one = json!({ "digest": null, "outcome": "missing", "miss": miss });
                 return match args.question.document.format {
@@ -53,7 +60,7 @@ pub(crate) fn explain(args: &Explain) -> u8 {
                 };
             }
             Err(error) => {
-                printer.failure("Invalid", format!("{path} {error:#}"));
+                modules::tell_error(&printer, Path::new(&path), &error);
                 return FAILED;
             }
         }
@@ -130,21 +137,25 @@ fn document(one: &Explanation) -> Value {
 }
 
 fn text(path: &str, engine: &Engine, one: &Explanation) -> String {
+    let path = shown(Path::new(path));
     let mut lines = Vec::new();
     let short = |id: &[u8; 32]| to_hex(id)[..16].to_string();
     lines.push(match &one.report.outcome {
         Outcome::Hit { layer, path: Some(entry) } => {
-            format!("HIT {path}: {layer} {}", entry.display())
+            format!("HIT {path}: {layer} {}", shown(entry))
         }
         Outcome::Hit { layer, path: None } => format!("HIT {path}: {layer}"),
         Outcome::Missed { miss } => format!("MISS ({}) {path}: {miss}", miss.as_str()),
-        _ => path.to_string(),
+        _ => path,
     });
     if let Some(digest) = one.report.digest {
         lines.push(format!("module: SHA-256 {}", to_hex(&digest)));
     }
     let levels: Vec<_> = one.wanted.iter().filter_map(|w| w.settings.get("cpu")).collect();
-    lines.push("wanted, best first:".to_string());
+    lines.push(match levels.len() {
+        1 => "wanted:".to_string(),
+        _ => "wanted, best first, as `run` and apps on this host ask:".to_string(),
+    });
     for (wanted, level) in one.wanted.iter().zip(&levels) {
         lines.push(format!("  {} for {} {level}", to_hex(&wanted.id), engine.target()));
     }
@@ -157,7 +168,7 @@ fn text(path: &str, engine: &Engine, one: &Explanation) -> String {
         lines.push("  none".to_string());
     }
     for probe in &one.probes {
-        let place = probe.path.as_ref().map(|path| format!(" {}", path.display()));
+        let place = probe.path.as_ref().map(|path| format!(" {}", shown(path)));
         let level = levels.get(probe.wanted).filter(|_| levels.len() > 1);
         let level = level.map(|level| format!(" for {level}")).unwrap_or_default();
         let message = probe.message.as_ref().map(|message| format!(": {message}"));

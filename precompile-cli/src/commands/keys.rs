@@ -7,10 +7,10 @@ use crate::plan;
 use crate::report::{self, Printer, SCHEMA_VERSION};
 use precompile::cache::{DirCache, SigningKey};
 use serde_json::json;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn keygen(args: &Keygen) -> u8 {
     let is_numbered = |name: &str| {
@@ -36,9 +36,12 @@ pub(crate) fn keygen(args: &Keygen) -> u8 {
     // The secret one first: a public key without it is of no use.
     let files =
         [("key", format!("{}\n", key.to_secret_text()), 0o600), ("pub", public.clone(), 0o644)];
+    let mut made: Vec<PathBuf> = Vec::new();
     for (end, text, mode) in files {
         let path = file(args, &name, end);
         if let Err(error) = create(&path, &text, mode) {
+            // Half a pair of keys is none.
+            made.iter().for_each(|path| _ = fs::remove_file(path));
             let message = match error.kind() {
                 io::ErrorKind::AlreadyExists => {
                     "there is a key of this name: choose another name or number".to_string()
@@ -48,18 +51,19 @@ pub(crate) fn keygen(args: &Keygen) -> u8 {
             report::error(Some(&path), message);
             return FAILED;
         }
+        made.push(path);
     }
     written(report::data(&public), FINE)
 }
 
-fn file(args: &Keygen, name: &str, end: &str) -> std::path::PathBuf {
+fn file(args: &Keygen, name: &str, end: &str) -> PathBuf {
     args.dir.join(format!("{name}.{end}"))
 }
 
 fn create(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.inspect_err(|_| _ = fs::remove_file(path))
 }
 
 pub(crate) fn sign(args: &Sign) -> u8 {
@@ -102,6 +106,11 @@ pub(crate) fn sign(args: &Sign) -> u8 {
         };
         match dir.sign_names(&key) {
             Ok(Some(true)) => lists += 1,
+            Ok(None) if keys.is_empty() => {
+                unopened += 1;
+                let message = "it has no entries and no names; name one that was warmed";
+                report::error(Some(path), message);
+            }
             Ok(Some(false)) | Ok(None) => {}
             Err(error) => {
                 failed += 1;

@@ -7,7 +7,7 @@ use crate::args::Warm;
 use crate::input::{self, Input};
 use crate::manifest::{Entry, Manifest};
 use crate::plan;
-use crate::report::Printer;
+use crate::report::{self, Printer};
 use precompile::cache::{Depth, DirCache, ItemState, Key, Names, SigningKey, to_hex};
 use precompile::{Outcome, Report};
 use std::path::Path;
@@ -82,7 +82,7 @@ impl NameList {
         let name = &input.name;
         let problem = match self.names.insert(name, digest) {
             _ if !input.is_exact => {
-                let path = input.path.display();
+                let path = report::shown(&input.path);
                 Some(format!("the name of {path} is not UTF-8, as names are: rename it"))
             }
             Err(error) => Some(error.to_string()),
@@ -137,7 +137,7 @@ impl NameList {
             printer.warning(format_args!(
                 "the names in {} were signed by {signer}, and are not any more: sign them with \
                  `precompile sign`",
-                path.display()
+                report::shown(path)
             ));
         }
         Ok(())

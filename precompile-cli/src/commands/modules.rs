@@ -3,9 +3,9 @@
 use crate::input::Input;
 use crate::plan::Variant;
 use crate::report::{self, Printer};
-use crate::rows::{Document, Row};
+use crate::rows::{Document, MissRow, Row};
 use precompile::cache::to_hex;
-use precompile::{Config, Engine, ErrorKind, Module, Outcome, Report, Result};
+use precompile::{Config, Engine, Error, ErrorKind, Miss, Module, Outcome, Report, Result};
 use std::path::Path;
 
 /// One way to compile, with an engine that does.
@@ -13,6 +13,44 @@ use std::path::Path;
 pub(crate) struct Job {
     pub(crate) variant: Variant,
     pub(crate) engine: Engine,
+}
+
+impl Job {
+    /// The level of processors: of the host's, the one of the entry that was found.
+    pub(crate) fn level(&self, report: Option<&Report>) -> String {
+        let found = report.filter(|_| self.variant.is_host).and_then(|report| {
+            let explained = self.engine.explain_digest(report.digest?);
+            let wanted =
+                explained.wanted.into_iter().find(|wanted| Some(wanted.id) == report.id)?;
+            wanted.settings.get("cpu").map(String::from)
+        });
+        found.unwrap_or_else(|| self.variant.cpu.to_string())
+    }
+
+    /// Why it missed; of a damaged entry, which one it is as well.
+    pub(crate) fn miss(&self, report: &Report, miss: &Miss) -> MissRow {
+        let row = MissRow::from(miss);
+        let damaged = match (miss, report.digest) {
+            (Miss::Corrupt, Some(digest)) => {
+                let mut probes = self.engine.explain_digest(digest).probes.into_iter();
+                probes.find(|probe| probe.result == "corrupt").and_then(|probe| probe.message)
+            }
+            _ => None,
+        };
+        match damaged {
+            Some(message) => row.saying(message),
+            None => row,
+        }
+    }
+
+    /// What the code is for, for people.
+    pub(crate) fn made_for(&self, report: Option<&Report>) -> String {
+        let target = &self.variant.target;
+        match self.variant.is_native() {
+            true => format!("{target} (native)"),
+            false => format!("{target} ({})", self.level(report)),
+        }
+    }
 }
 
 /// All `inputs` in all ways.
@@ -34,7 +72,7 @@ pub(crate) fn each(
     printer.progress(inputs.len() as u64);
     for (input, numbers) in inputs {
         let path = input.path.display().to_string();
-        printer.step(&input.path.file_name().unwrap_or_default().to_string_lossy());
+        printer.step(&report::shown(Path::new(&input.path.file_name().unwrap_or_default())));
         match input.read() {
             Ok(bytes) => {
                 for job in numbers.iter().filter_map(|number| jobs.get(*number)) {
@@ -86,11 +124,8 @@ pub(crate) fn tell(
     job: &Job,
     done: &Result<Report>,
 ) {
-    let path = input.path.display();
-    let made_for = match job.variant.is_native() {
-        true => format!("{} (native)", job.variant.target),
-        false => format!("{} ({})", job.variant.target, job.variant.cpu),
-    };
+    let path = report::shown(&input.path);
+    let made_for = job.made_for(done.as_ref().ok());
     match done {
         Ok(report) => {
             let id = report.id.map(|id| to_hex(&id)[..16].to_string()).unwrap_or_default();
@@ -107,7 +142,8 @@ pub(crate) fn tell(
                 }
                 Outcome::Missed { miss } => {
                     let word = if command == "check" { "Missing" } else { "To compile" };
-                    printer.notice(word, format!("{path} -> {made_for}: {miss}"));
+                    let message = job.miss(report, miss).message;
+                    printer.notice(word, format!("{path} -> {made_for}: {message}"));
                 }
                 _ => printer.status("Cached", format!("{path} {id} {made_for}")),
             }
@@ -117,22 +153,31 @@ pub(crate) fn tell(
                 printer.error(&input.path, format_args!("not cached: {failure}"));
             }
         }
-        Err(error) if is_verdict(error.kind()) => {
-            // Errors about text have a place in it, but no name of the file.
-            let message = format!("{error:#}").replace("<anon>", &path.to_string());
-            printer.failure("Invalid", format!("{path} {}", cut(&message)));
-        }
-        Err(error) => printer.error(&input.path, format_args!("{error:#}")),
+        Err(error) => tell_error(printer, &input.path, error),
     }
 }
 
+/// Tells why it could not be done with the file at `path`.
+pub(crate) fn tell_error(printer: &Printer, path: &Path, error: &Error) {
+    if !is_verdict(error.kind()) {
+        return printer.error(path, format_args!("{error:#}"));
+    }
+    let path = report::shown(path);
+    // Errors about text have a place in it, but no name of the file.
+    let message = format!("{error:#}").replace("<anon>", &path);
+    printer.failure("Invalid", format!("{path} {}", cut(&message)));
+}
+
 /// A message with its lines cut to what a log can take: one about text quotes the line, which may
-/// be the whole module.
+/// be the whole module. The first line has what is wrong and what to do about it.
 fn cut(message: &str) -> String {
     const LIMIT: usize = 200;
-    let lines = message.split('\n').map(|line| match line.char_indices().nth(LIMIT) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_string(),
+    let lines = message.split('\n').enumerate().map(|(number, line)| {
+        let limit = if number == 0 { 10 * LIMIT } else { LIMIT };
+        match line.char_indices().nth(limit) {
+            Some((end, _)) => format!("{}…", &line[..end]),
+            None => line.to_string(),
+        }
     });
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -124,7 +124,7 @@ fn go(
     guest: &[&str],
     printer: &Printer,
 ) -> Result<()> {
-    let layers = plan::layers(&args.layers, &args.trust);
+    let layers = plan::run_layers(&args.layers, &args.trust);
     let mut layers = layers.map_err(|usage| Error::msg(usage.to_string()))?;
     if args.require_hit {
         layers = layers.mode(Mode::RequireHit);
@@ -185,14 +185,17 @@ fn load(engine: &Engine, file: &Path) -> Result<(Module, Report)> {
 }
 
 /// A cache that does not open changes nothing in a run that hits; who waits for a compiler should
-/// know why.
+/// know why. What the environment asks for and does not get is told in any case.
 fn tell_problems(engine: &Engine, report: Option<&Report>, printer: &Printer) {
     let is_hit = report.is_some_and(|report| matches!(report.outcome, Outcome::Hit { .. }));
-    if is_hit && !printer.verbose {
-        return;
-    }
+    let is_silent = is_hit && !printer.verbose;
     for problem in engine.cache_problems() {
-        printer.warning(problem);
+        if !is_silent || plan::is_of_environment(problem) {
+            printer.warning(problem);
+        }
+    }
+    if is_silent {
+        return;
     }
     // Somebody may have tampered with it, or forgotten to sign it.
     if let Some(Outcome::Compiled { miss: Some(Miss::Untrusted(what)) }) =

@@ -139,15 +139,21 @@ pub(crate) fn warm(args: &Warm) -> u8 {
     document.finish(&printer);
     let mut code = document.code();
     // Lists that lack something would let it be missed later.
-    let failure = |what| Err(format!("the {what} not written, since something failed"));
+    let failure = |what: &str, at: Option<&Path>| {
+        let old = match at.is_some_and(Path::exists) {
+            true => "; what is there already stays as it was",
+            false => "",
+        };
+        Err(format!("the {what} not written, since something failed{old}"))
+    };
     let named = match (&place.path, code) {
         (Some(path), FINE) => names.write(path, &place, &printer),
         _ if names.is_empty() => Ok(()),
-        _ => failure("names are"),
+        _ => failure("names are", place.path.as_ref().map(|path| path.join("names")).as_deref()),
     };
     let listed = args.manifest.as_ref().map(|manifest| match code {
         FINE => list.write(manifest, place.key.as_deref()),
-        _ => failure("manifest is"),
+        _ => failure("manifest is", Some(manifest)),
     });
     for (path, written) in [(place.path.as_ref(), Some(named)), (args.manifest.as_ref(), listed)] {
         if let (Some(path), Some(Err(problem))) = (path, written) {
@@ -167,7 +173,7 @@ pub(crate) fn warm(args: &Warm) -> u8 {
             printer.warning(format_args!(
                 "{} has entries of other inputs or settings as well ({others}); empty it first \
                  to ship these alone",
-                out.display()
+                report::shown(out)
             ));
         }
     }
@@ -181,7 +187,7 @@ pub(crate) fn warm(args: &Warm) -> u8 {
 fn tell_mode(out: &Path, printer: &Printer) {
     let Ok(metadata) = out.metadata() else { return };
     let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
-    let out = out.display();
+    let out = report::shown(out);
     if mode & 0o022 != 0 {
         printer.warning(format_args!(
             "{out} has mode {mode:04o}: others can write there, so readers will not trust it; \
@@ -205,11 +211,19 @@ fn usable(args: &Warm) -> std::result::Result<(), Usage> {
     }
     // Before anything is compiled: `precompile --cache-dir D check FILE` warms nobody's cache.
     if let Some(command) = args.inputs.iter().find(|path| input::is_command(path)) {
-        let command = command.display();
+        let command = report::shown(command);
         return Err(Usage(format!(
             "`{command}` is a command, and comes before all options; a file of that name is ./{command}"
         )));
     }
+    if let Some(first) = args.inputs.first()
+        && let Some(meant) = input::meant_command(first)
+    {
+        let message =
+            format!("no file or command `{}`; did you mean `{meant}`?", report::shown(first));
+        return Err(Usage(message));
+    }
+    plan::known_dirs(&args.layers, args.out.as_deref())?;
     match (&args.layers.dir.cache_dir, &args.out) {
         (None, None) => plan::known_mode(),
         _ => Ok(()),

@@ -1,6 +1,6 @@
 //! What is in a cache directory: entry by entry, and in sum.
 
-use super::{open, shown};
+use super::{Failure, open, shown};
 use crate::args::cache::Look;
 use crate::args::{Code, Format};
 use crate::commands::settings::object;
@@ -17,19 +17,19 @@ use std::time::SystemTime;
 /// Digits of a digest that people are shown.
 const DIGITS: usize = 12;
 
-pub(super) fn ls(args: &Look) -> Result<u8, String> {
+pub(super) fn ls(args: &Look) -> Result<u8, Failure> {
     let place = &args.place;
     let printer = Printer::new(&place.document.output);
-    let cache = open(place, &printer)?;
+    let caches = open(place, &printer)?;
     let mut items = Vec::new();
-    if let Some(cache) = &cache {
-        cache.survey(Depth::Trailer, |item| items.push(item)).map_err(|error| error.to_string())?;
+    for cache in &caches {
+        cache.survey(Depth::Trailer, |item| items.push(item))?;
     }
     let result = match place.document.format {
         Format::Json => report::json(&json!({
             "schema_version": SCHEMA_VERSION,
             "command": "cache ls",
-            "cache": shown(place, cache.as_ref()),
+            "cache": shown(place, &caches),
             "entries": items.iter().map(row).collect::<Vec<_>>(),
         })),
         Format::Text => report::data(&table(&items)),
@@ -81,7 +81,7 @@ fn table(items: &[Item]) -> String {
     let mut others = Vec::new();
     for item in items {
         let ItemState::Sound { key, description, .. } = &item.state else {
-            others.push(format!("{:<10} {}", state(item), clean(&item.path.display().to_string())));
+            others.push(format!("{:<10} {}", state(item), report::shown(&item.path)));
             continue;
         };
         let settings = Settings::from_description(description);
@@ -183,10 +183,10 @@ impl Sum {
     }
 }
 
-pub(super) fn stats(args: &Look) -> Result<u8, String> {
+pub(super) fn stats(args: &Look) -> Result<u8, Failure> {
     let place = &args.place;
     let printer = Printer::new(&place.document.output);
-    let cache = open(place, &printer)?;
+    let caches = open(place, &printer)?;
     let (mut total, mut modules) = (Sum::default(), HashSet::new());
     let (mut engines, mut variants) = (BTreeMap::new(), BTreeMap::new());
     let mut others: BTreeMap<&'static str, Sum> = BTreeMap::new();
@@ -206,10 +206,10 @@ pub(super) fn stats(args: &Look) -> Result<u8, String> {
         let variant = format!("{} {}", get("target"), get("cpu"));
         variants.entry(variant).or_insert_with(Sum::default).add(&item);
     };
-    if let Some(cache) = &cache {
-        cache.survey(Depth::Trailer, &mut note).map_err(|error| error.to_string())?;
+    for cache in &caches {
+        cache.survey(Depth::Trailer, &mut note)?;
     }
-    let path = shown(place, cache.as_ref());
+    let path = shown(place, &caches);
     let list = |name: &str, sums: &BTreeMap<String, Sum>| -> Vec<Value> {
         sums.iter().map(|(of, sum)| sum.json(name, of)).collect()
     };
@@ -234,8 +234,10 @@ pub(super) fn stats(args: &Look) -> Result<u8, String> {
             rows.extend(engines.iter().map(|(of, sum)| line(&format!("engine {of}"), sum)));
             rows.extend(variants.iter().map(|(of, sum)| line(of, sum)));
             rows.extend(others.iter().map(|(of, sum)| line(of, sum)));
-            let path = path.unwrap_or_default();
-            report::data(&format!("{}\n{}", clean(&path), columns(&rows)))
+            // Where nothing is written, those that are read.
+            let read = || caches.iter().map(|cache| cache.path().display().to_string());
+            let paths = path.map_or_else(|| read().collect(), |path| vec![path]);
+            report::data(&format!("{}\n{}", clean(&paths.join("\n")), columns(&rows)))
         }
     };
     Ok(written(result, FINE))

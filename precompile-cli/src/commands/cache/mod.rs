@@ -13,12 +13,12 @@ mod list;
 mod prune;
 mod verify;
 
-use super::{CACHE, FINE, written};
+use super::{CACHE, FAILED, FINE, USAGE, written};
 use crate::args::cache::{Cache, CacheCommand, Look, Where};
 use crate::args::{Format, LayerArgs, Trust};
-use crate::plan;
+use crate::plan::{self, Usage};
 use crate::report::{self, Printer, SCHEMA_VERSION};
-use precompile::cache::{DirCache, LayersBuilder, Mode};
+use precompile::cache::{DirCache, Layers, LayersBuilder, Mode};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -31,73 +31,151 @@ pub(crate) fn cache(args: &Cache) -> u8 {
         CacheCommand::Prune(args) => prune::prune(args),
         CacheCommand::Clean(args) => prune::clean(args),
     };
-    result.unwrap_or_else(|problem| {
-        report::error(None, problem);
-        CACHE
+    result.unwrap_or_else(|Failure { code, message }| {
+        report::error(None, message);
+        code
     })
 }
 
-/// The directory that is meant, which need not exist.
-fn path(place: &Where) -> Result<PathBuf, String> {
-    let layers = layers(place)?;
-    match layers.write_path() {
-        Some(path) => Ok(path.to_path_buf()),
-        None => Err("there is no cache directory: set PRECOMPILE_CACHE_DIR or HOME, or name one \
-                     with --cache-dir"
-            .to_string()),
+/// Why a command could not be done, with the code that it exits with.
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl From<Usage> for Failure {
+    fn from(usage: Usage) -> Failure {
+        Failure { code: USAGE, message: usage.0 }
     }
 }
 
-/// The layers that an app would ask. What is believed of them matters to their readers only.
-fn layers(place: &Where) -> Result<LayersBuilder, String> {
-    let dirs = LayerArgs { dir: place.dir.clone(), ..LayerArgs::default() };
-    let layers = plan::layers(&dirs, &Trust::default());
-    layers.map_err(|usage| usage.to_string())
+impl From<precompile::cache::Error> for Failure {
+    fn from(error: precompile::cache::Error) -> Failure {
+        Failure { code: CACHE, message: error.to_string() }
+    }
 }
 
-/// The directory to look into; `None` when it does not exist, which is said.
-fn open(place: &Where, printer: &Printer) -> Result<Option<DirCache>, String> {
-    let path = path(place)?;
+impl Failure {
+    /// An input that is not what it should be.
+    fn input(message: String) -> Failure {
+        Failure { code: FAILED, message }
+    }
+
+    fn no_directory(way_out: &str) -> Failure {
+        Failure { code: CACHE, message: format!("there is no cache directory: {way_out}") }
+    }
+}
+
+/// The directory that is written to, which need not exist.
+fn path(place: &Where) -> Result<Option<PathBuf>, Failure> {
+    Ok(layers(place)?.write_path().map(Path::to_path_buf))
+}
+
+/// The layers that an app would ask. What is believed of them matters to their readers only.
+fn layers(place: &Where) -> Result<LayersBuilder, Failure> {
+    let dirs = LayerArgs { dir: place.dir.clone(), ..LayerArgs::default() };
+    Ok(plan::layers(&dirs, &Trust::default())?)
+}
+
+/// The same, opened to look into them. What the environment says and does not mean is told.
+fn opened(place: &Where, printer: &Printer) -> Result<Layers, Failure> {
+    let layers = layers(place)?.mode(Mode::ReadOnly).build();
+    for problem in layers.problems().iter().filter(|problem| plan::is_of_environment(problem)) {
+        printer.warning(problem);
+    }
+    Ok(layers)
+}
+
+/// The directory to look into; none when it does not exist, which is said. Where nothing is written,
+/// the directories that are only read.
+fn open(place: &Where, printer: &Printer) -> Result<Vec<DirCache>, Failure> {
+    if path(place)?.is_some() {
+        return Ok(open_own(place, printer)?.into_iter().collect());
+    }
+    let layers = opened(place, printer)?;
+    let mut all = Vec::new();
+    for path in layers.layers().into_iter().filter_map(|layer| layer.path) {
+        match plan::dir_options(&path, &place.dir, None).open_read_only(&path) {
+            Ok(cache) => all.push(cache),
+            Err(error) => printer.warning(error),
+        }
+    }
+    match all.is_empty() {
+        true => Err(Failure::no_directory(
+            "set PRECOMPILE_CACHE_DIR, HOME or PRECOMPILE_CACHE_PATH, or name one with --cache-dir",
+        )),
+        false => Ok(all),
+    }
+}
+
+/// The directory that is written to, to look into it.
+fn open_own(place: &Where, printer: &Printer) -> Result<Option<DirCache>, Failure> {
+    let Some(path) = path(place)? else {
+        return Err(Failure::no_directory(
+            "set PRECOMPILE_CACHE_DIR or HOME, or name one with --cache-dir; those that are only \
+             read are not changed",
+        ));
+    };
+    opened(place, printer)?;
     match plan::dir_options(&path, &place.dir, None).open_read_only(&path) {
         Ok(cache) => Ok(Some(cache)),
         Err(error) if error.is_missing() => {
-            printer.status("Empty", format!("{} does not exist yet", path.display()));
+            printer.status("Empty", format!("{} does not exist yet", report::shown(&path)));
             Ok(None)
         }
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// The same to change it.
-fn open_to_change(place: &Where, printer: &Printer) -> Result<Option<DirCache>, String> {
-    let Some(cache) = open(place, printer)? else { return Ok(None) };
-    plan::dir_options(cache.path(), &place.dir, None)
-        .open(cache.path())
-        .map(Some)
-        .map_err(|error| error.to_string())
+fn open_to_change(place: &Where, printer: &Printer) -> Result<Option<DirCache>, Failure> {
+    let Some(cache) = open_own(place, printer)? else { return Ok(None) };
+    Ok(Some(plan::dir_options(cache.path(), &place.dir, None).open(cache.path())?))
 }
 
-/// The path of a directory that was opened, or else the one that was asked for.
-fn shown(place: &Where, cache: Option<&DirCache>) -> Option<String> {
-    let shown = |path: &Path| path.display().to_string();
-    cache.map(|cache| shown(cache.path())).or_else(|| path(place).ok().map(|path| shown(&path)))
+/// The path of the directory that is written to, as it was opened or else asked for.
+fn shown(place: &Where, caches: &[DirCache]) -> Option<String> {
+    let asked = path(place).ok().flatten()?;
+    let path = match caches {
+        [cache] => cache.path().to_path_buf(),
+        _ => std::path::absolute(&asked).unwrap_or(asked),
+    };
+    Some(path.display().to_string())
 }
 
-fn dir(args: &Look) -> Result<u8, String> {
-    let path = path(&args.place)?;
-    Printer::new(&args.place.document.output);
-    let result = match args.place.document.format {
-        Format::Text => report::data(&format!("{}\n", path.display())),
-        Format::Json => {
-            let layers = layers(&args.place)?.mode(Mode::ReadOnly).build();
-            let layers: Vec<_> = layers.layers().iter().map(layer).collect();
-            report::json(&json!({
-                "schema_version": SCHEMA_VERSION,
-                "command": "cache dir",
-                "cache": path.display().to_string(),
-                "layers": layers,
-            }))
+fn dir(args: &Look) -> Result<u8, Failure> {
+    let place = &args.place;
+    let printer = Printer::new(&place.document.output);
+    let path = shown(place, &[]);
+    let layers = opened(place, &printer)?.layers();
+    if layers.is_empty() && path.is_none() {
+        open(place, &printer)?;
+    }
+    let result = match place.document.format {
+        Format::Text => {
+            for layer in &layers {
+                let at = layer.path.as_deref().map(report::shown);
+                let problem = layer.error.as_ref().map(|error| format!(": {error}"));
+                let line = format!(
+                    "{} {}{}",
+                    layer.id,
+                    at.unwrap_or_default(),
+                    problem.unwrap_or_default()
+                );
+                match path {
+                    Some(_) => printer.detail(line),
+                    // Nothing is written, so this is all that there is to tell.
+                    None => printer.status("Reads", line),
+                }
+            }
+            report::data(&path.map(|path| path + "\n").unwrap_or_default())
         }
+        Format::Json => report::json(&json!({
+            "schema_version": SCHEMA_VERSION,
+            "command": "cache dir",
+            "cache": path,
+            "layers": layers.iter().map(layer).collect::<Vec<_>>(),
+        })),
     };
     Ok(written(result, FINE))
 }

@@ -1,6 +1,6 @@
 //! Removing entries: those that there is no room or use for, or all.
 
-use super::{open, open_to_change, shown};
+use super::{Failure, open_own, open_to_change, shown};
 use crate::args::cache::{Clean, Prune, Where};
 use crate::args::{Format, Trust};
 use crate::commands::{CACHE, FINE, written};
@@ -13,7 +13,7 @@ use precompile::cache::{Budget, DirCache, Pruned, Result as CacheResult, to_hex}
 use serde_json::json;
 use std::time::SystemTime;
 
-pub(super) fn prune(args: &Prune) -> Result<u8, String> {
+pub(super) fn prune(args: &Prune) -> Result<u8, Failure> {
     // Whoever names a size means it, however full the disk is.
     let mut budget = Budget::new().free_share(100);
     if let Some(bytes) = args.max_size {
@@ -23,9 +23,11 @@ pub(super) fn prune(args: &Prune) -> Result<u8, String> {
         budget = budget.max_age(age);
     }
     let trust = Trust { verify: None, trusted_key: args.trusted_key.clone() };
-    let trusted = plan::trusted_keys(&trust).map_err(|usage| usage.to_string())?;
+    let trusted = plan::trusted_keys(&trust)?;
     for path in &args.keep_manifest {
-        budget = budget.pin(Manifest::read(path, trusted.as_ref())?.keys()?);
+        let manifest = Manifest::read(path, trusted.as_ref());
+        let keys = manifest.and_then(|manifest| manifest.keys());
+        budget = budget.pin(keys.map_err(Failure::input)?);
     }
     if args.old_versions {
         let is_old =
@@ -38,7 +40,7 @@ pub(super) fn prune(args: &Prune) -> Result<u8, String> {
     })
 }
 
-pub(super) fn clean(args: &Clean) -> Result<u8, String> {
+pub(super) fn clean(args: &Clean) -> Result<u8, Failure> {
     remove("cache clean", &args.place, args.dry_run, |cache, is_dry| match is_dry {
         true => cache.would_clean(),
         false => cache.clean(),
@@ -50,11 +52,11 @@ fn remove(
     place: &Where,
     is_dry: bool,
     act: impl FnOnce(&DirCache, bool) -> CacheResult<Pruned>,
-) -> Result<u8, String> {
+) -> Result<u8, Failure> {
     let printer = Printer::new(&place.document.output);
-    let cache = if is_dry { open(place, &printer)? } else { open_to_change(place, &printer)? };
+    let cache = if is_dry { open_own(place, &printer)? } else { open_to_change(place, &printer)? };
     let pruned = match &cache {
-        Some(cache) => act(cache, is_dry).map_err(|error| error.to_string())?,
+        Some(cache) => act(cache, is_dry)?,
         None => Pruned::default(),
     };
     let now = SystemTime::now();
@@ -96,7 +98,7 @@ fn remove(
     let result = report::json(&json!({
         "schema_version": SCHEMA_VERSION,
         "command": command,
-        "cache": shown(place, cache.as_ref()),
+        "cache": shown(place, cache.as_slice()),
         "dry_run": is_dry,
         "evicted": evicted.collect::<Vec<_>>(),
         "failures": pruned.failures.iter().map(ToString::to_string).collect::<Vec<_>>(),

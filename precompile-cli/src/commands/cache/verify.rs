@@ -1,18 +1,19 @@
 //! Checking each entry: against its digest, and against a new compilation of its module.
 
 use super::list::{row, state};
-use super::{open, shown};
+use super::{Failure, open, shown};
 use crate::args::Format;
 use crate::args::cache::Verify;
 use crate::commands::modules::digest;
 use crate::commands::{FAILED, FINE, written};
 use crate::input;
 use crate::report::{self, Printer, SCHEMA_VERSION, size};
-use precompile::cache::{Depth, DirCache, Item, ItemState, Key, to_hex};
+use precompile::cache::{Depth, Item, ItemState, Key, to_hex};
 use precompile::{Config, Engine, ErrorKind, Settings};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 /// What came of compiling an entry's module again.
 struct Rebuilt {
@@ -23,10 +24,17 @@ struct Rebuilt {
     message: Option<String>,
 }
 
-pub(super) fn verify(args: &Verify) -> Result<u8, String> {
+/// An entry that is as it should be.
+struct Sound {
+    key: Key,
+    path: PathBuf,
+    settings: Settings,
+}
+
+pub(super) fn verify(args: &Verify) -> Result<u8, Failure> {
     let place = &args.place;
     let printer = Printer::new(&place.document.output);
-    let cache = open(place, &printer)?;
+    let caches = open(place, &printer)?;
     let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
     let (mut bytes, mut rows, mut sound) = (0, Vec::new(), Vec::new());
     let mut note = |item: Item| {
@@ -35,19 +43,23 @@ pub(super) fn verify(args: &Verify) -> Result<u8, String> {
         // Of thousands that are as they should be nobody wants to read.
         if let ItemState::Sound { key, description, .. } = &item.state {
             bytes += item.bytes;
-            sound.push((*key, Settings::from_description(description)));
+            sound.push(Sound {
+                key: *key,
+                path: item.path,
+                settings: Settings::from_description(description),
+            });
         } else {
             rows.push(row(&item));
         }
     };
-    if let Some(cache) = &cache {
-        cache.survey(Depth::Content, &mut note).map_err(|error| error.to_string())?;
+    for cache in &caches {
+        cache.survey(Depth::Content, &mut note)?;
     }
     let mut rebuilt = Vec::new();
-    if let Some(cache) = &cache {
-        for input in input::expand(&args.rebuild) {
-            rebuild(cache, &input, &sound, args.jobs, &printer, &mut rebuilt);
-        }
+    // What does not exist yet has nothing to compare with.
+    let inputs = if caches.is_empty() { Vec::new() } else { input::expand(&args.rebuild) };
+    for input in inputs {
+        rebuild(&input, &sound, args.jobs, &printer, &mut rebuilt);
     }
     let count = |name| counts.get(name).copied().unwrap_or(0);
     let bad = count("damaged") + count("untrusted") + count("unreadable");
@@ -80,7 +92,7 @@ pub(super) fn verify(args: &Verify) -> Result<u8, String> {
     let result = report::json(&json!({
         "schema_version": SCHEMA_VERSION,
         "command": "cache verify",
-        "cache": shown(place, cache.as_ref()),
+        "cache": shown(place, &caches),
         "findings": rows,
         "rebuilt": rebuilt.iter().map(Rebuilt::row).collect::<Vec<_>>(),
         "summary": {
@@ -96,7 +108,7 @@ pub(super) fn verify(args: &Verify) -> Result<u8, String> {
 }
 
 fn tell(printer: &Printer, item: &Item) {
-    let path = item.path.display();
+    let path = report::shown(&item.path);
     match &item.state {
         ItemState::Sound { .. } => {}
         ItemState::Damaged(error) => printer.failure("Damaged", error),
@@ -109,16 +121,15 @@ fn tell(printer: &Printer, item: &Item) {
 
 /// Compiles a module again for each of its entries, and compares.
 fn rebuild(
-    cache: &DirCache,
     input: &input::Input,
-    sound: &[(Key, Settings)],
+    sound: &[Sound],
     jobs: usize,
     printer: &Printer,
     all: &mut Vec<Rebuilt>,
 ) {
     let path = input.path.display().to_string();
     let mut note = |entry: String, outcome: &'static str, message: Option<String>| {
-        let told = format!("{path} {entry:.16}");
+        let told = format!("{} {entry:.16}", report::shown(&input.path));
         match (&message, outcome) {
             (Some(message), "skipped") => printer.notice("Skipped", format!("{told}: {message}")),
             (Some(message), _) => printer.error(&input.path, message),
@@ -132,20 +143,20 @@ fn rebuild(
         Err(problem) => return note(String::new(), "failed", Some(problem)),
     };
     let (bytes, digest) = module;
-    let own: Vec<_> = sound.iter().filter(|(key, _)| *key.group() == digest).collect();
+    let own: Vec<_> = sound.iter().filter(|entry| *entry.key.group() == digest).collect();
     if own.is_empty() {
         return note(String::new(), "skipped", Some("there is no entry of this module".into()));
     }
-    for (key, settings) in own {
+    for Sound { key, path, settings } in own {
         let id = to_hex(key.id());
         match compile(&bytes, settings, jobs) {
-            Ok(artifact) => match fs::read(cache.entry_path(key)) {
+            Ok(artifact) => match fs::read(path) {
                 // Behind the artifact is the trailer, which was checked.
                 Ok(found) if found.starts_with(&artifact) => note(id, "same", None),
                 Ok(_) => {
                     let message = format!(
                         "entry {id} is not what compiling gives: delete {}, and ask who made it",
-                        cache.entry_path(key).display()
+                        report::shown(path)
                     );
                     note(id, "different", Some(message));
                 }

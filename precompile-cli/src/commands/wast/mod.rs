@@ -179,9 +179,12 @@ fn run(input: &Input, args: &Wast, engines: &Engines, worker: &mut Option<Worker
 }
 
 fn tell(printer: &Printer, input: &Input, done: &Done) {
-    let path = input.path.display();
+    let path = report::shown(&input.path);
     match done {
         Done::Ran(outcome) => {
+            if outcome.directives == 0 {
+                printer.warning(format_args!("{path}: it has 0 directives, so nothing was tested"));
+            }
             for failure in &outcome.failures {
                 printer.finding(format_args!("{path}:{}: {}", failure.line, said(failure)));
             }
