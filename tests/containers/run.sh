@@ -10,7 +10,7 @@
 # `app` are images of what cargo has built here from the same sources, unoptimised.
 #
 # With --from-source they are not, and all commands are run: in an image of Debian's packages and the
-# toolchain that rustup gets, with this machine's cargo registry. That takes most of an hour and 8 GB
+# toolchain that rustup gets, with this machine's cargo registry. That takes an hour or two and 8 GB
 # in TMPDIR, which has to be on a file system that overlayfs can write to.
 #
 # Each image is unpacked and run in a chroot: read-only, as user 65532, with nothing but the
@@ -219,8 +219,9 @@ refused() { # MESSAGE OPTION...
         echo "it ends with $code, although $message" >&2
         return 1
     fi
-    grep -o 'precompile check .*exit status 4$' "$scratch/log"
-    grep -o "Missing .*hello.wasm .*x86-64-v2.*$message" "$scratch/log"
+    grep -o 'precompile check .*exit status 4$' "$scratch/log" &&
+        grep -o "Missing .*hello.wasm .*x86-64-v2.*$message" "$scratch/log" ||
+        { cat "$scratch/log"; echo "it does not say that $message" >&2; return 1; }
     not images manifest inspect localhost/refused >/dev/null 2>&1
 }
 
