@@ -7,6 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use crate::layered::LayerId;
 
 /// The content of an entry, to be added or as it was found.
@@ -197,6 +199,29 @@ impl Content {
         ContentReader { content: self, offset: 0 }
     }
 
+    /// SHA-256 of the content as it is now, read in pieces.
+    ///
+    /// # Errors
+    /// As [`to_vec`](Content::to_vec).
+    pub fn sha256(&self) -> io::Result<[u8; 32]> {
+        if let Body::Bytes(bytes) = &self.body {
+            return Ok(Sha256::digest(bytes).into());
+        }
+        let (mut hash, mut piece, mut done) = (Sha256::new(), vec![0; 64 << 10], 0);
+        while done < self.len() {
+            match self.read_at(done, &mut piece) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    hash.update(&piece[..count]);
+                    done += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(hash.finalize().into())
+    }
+
     /// A copy of the whole content.
     ///
     /// # Errors
@@ -252,6 +277,8 @@ mod tests {
         file.write_all(b"content and more").unwrap();
         let content = Content::from_file(file, 7);
         assert_eq!(content.to_vec().unwrap(), b"content");
+        let in_memory = Content::from_bytes(b"content".to_vec());
+        assert_eq!(content.sha256().unwrap(), in_memory.sha256().unwrap());
         let mut buffer = [0; 32];
         assert_eq!(content.read_at(3, &mut buffer).unwrap(), 4);
         assert_eq!(content.read_at(7, &mut buffer).unwrap(), 0);
@@ -265,6 +292,7 @@ mod tests {
     fn a_file_that_is_too_short_is_an_error() {
         let content = Content::from_file(tempfile::tempfile().unwrap(), u64::MAX);
         assert_eq!(content.to_vec().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(content.sha256().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

@@ -161,3 +161,44 @@ fn what_is_no_key_is_told() {
     // What others can write to is not signed.
     world.run(&["sign", "--key", &secret, &world.arg("image")]).expect(3, &["untrusted"]);
 }
+
+/// Where others may write, it is the signature that tells what a manifest lists.
+#[test]
+fn a_manifest_of_a_shared_directory_has_digests() {
+    let (world, hello) = signed();
+    let shared = |name: &str| {
+        fs::create_dir(world.path(name)).unwrap();
+        set_mode(&world.path(name), 0o777);
+        world.arg(name)
+    };
+    let (image, list) = (shared("shared"), world.arg("list.json"));
+    let (secret, public) = (world.arg("release-1.key"), world.arg("release-1.pub"));
+    let warm = |image: &str, more: &[&str]| {
+        let fixed = ["--out", image, "--manifest", &list, hello.to_str().unwrap()];
+        world.run(&[more, &fixed].concat())
+    };
+    let digest = || {
+        let text = fs::read_to_string(&list).unwrap();
+        let list: serde_json::Value = serde_json::from_str(&text).unwrap();
+        list["modules"][0]["entries"][0]["artifact_sha256"].clone()
+    };
+    warm(&image, &["--sign-key", &secret]).expect(0, &[]);
+    assert_eq!(digest().as_str().map(str::len), Some(64));
+    let check = || {
+        let mut command = world.command();
+        command.env("PRECOMPILE_CACHE_PATH", &image).env("PRECOMPILE_CACHE_DIR", "");
+        command.args(["check", "--manifest", &list, "--trusted-key", &public]);
+        crate::support::finish(&mut command, b"")
+    };
+    check().expect(0, &["1 cached"]);
+    // What is held against the list is the copy that the signature was checked of.
+    let text = fs::read_to_string(&list).unwrap();
+    let other = text.replace(digest().as_str().unwrap(), &"ab".repeat(32));
+    fs::write(&list, other).unwrap();
+    world.run(&["sign", "--key", &secret, "--manifest", &list]).expect(0, &[]);
+    check().expect(4, &["the manifest lists abab"]);
+    // Without a signature nobody knows whose entry it is, which is said.
+    let told = ["list.json has no artifact_sha256 of 1 entries", "others may write"];
+    warm(&shared("open"), &[]).expect(0, &told);
+    assert!(digest().is_null());
+}

@@ -9,7 +9,8 @@ use crate::manifest::{Entry, Manifest};
 use crate::plan;
 use crate::report::{self, Printer};
 use precompile::cache::{
-    Depth, DirCache, ErrorKind as CacheError, ItemState, Key, Names, SigningKey, to_hex,
+    Cache, Depth, DirCache, DirOptions, ErrorKind as CacheError, ItemState, Key, Names, Policy,
+    SigningKey, TrustedKeys, to_hex,
 };
 use precompile::{Outcome, Report};
 use std::path::Path;
@@ -22,30 +23,37 @@ const TOLD: usize = 10;
 pub(super) struct List {
     manifest: Manifest,
     problem: Option<String>,
+    /// The directory that is warmed, if it is trusted.
     dir: Option<DirCache>,
+    /// The same with no more than what was signed: where others may write, that tells our own
+    /// entries from theirs.
+    signed: Option<DirCache>,
+    /// How many entries are listed without a digest.
+    unknown: usize,
     has_times: bool,
 }
 
 impl List {
-    pub(super) fn new(args: &Warm, path: Option<&Path>) -> List {
-        let dir = path.filter(|_| args.manifest.is_some());
-        let options = plan::dir_options(&args.layers.dir, None);
-        let dir = dir.and_then(|path| options.open_read_only(path).ok());
+    pub(super) fn new(args: &Warm, place: &Place, path: Option<&Path>) -> List {
+        let path = path.filter(|_| args.manifest.is_some());
+        let options = plan::dir_options(&place.dir, None);
+        let open = |options: &DirOptions| options.open_read_only(path?).ok();
+        let signed = place.key.as_ref().and_then(|key| {
+            let mut trusted = TrustedKeys::new();
+            trusted.add(key.public_key());
+            open(&options.clone().policy(Policy::Signed).trusted_keys(trusted))
+        });
+        let dir = open(&options);
         // What goes into an image is the same whoever makes it, and so is the list of it.
         let has_times = args.out.is_none();
-        List { manifest: Manifest::new(), problem: None, dir, has_times }
+        List { manifest: Manifest::new(), problem: None, dir, signed, unknown: 0, has_times }
     }
 
     pub(super) fn note(&mut self, input: &Input, job: &Job, report: &Report) {
         let (Some(digest), Some(id)) = (report.digest, report.id) else { return };
-        let item = self.dir.as_ref().map(|dir| dir.item(&Key::new(digest, id), Depth::Trailer));
-        let sha256 = match item {
-            Some(Ok(Some(item))) => match item.state {
-                ItemState::Sound { content_digest, .. } => Some(to_hex(&content_digest)),
-                _ => None,
-            },
-            _ => None,
-        };
+        let key = Key::new(digest, id);
+        let sha256 = self.sha256(&key).map(|digest| to_hex(&digest));
+        self.unknown += usize::from(sha256.is_none());
         let is_new = matches!(report.outcome, Outcome::Compiled { .. });
         let times = [report.decode, report.compile, report.write].iter().sum::<Duration>();
         let times = (self.has_times && is_new).then_some(times.as_millis() as u64);
@@ -55,11 +63,34 @@ impl List {
         self.problem = self.problem.take().or(added.err());
     }
 
-    pub(super) fn write(self, path: &Path, key: Option<&SigningKey>) -> Result<(), String> {
-        match self.problem {
-            Some(problem) => Err(problem),
-            None => self.manifest.write(path, key),
+    /// SHA-256 of the content of an entry: what its trailer says, where that is believed.
+    fn sha256(&self, key: &Key) -> Option<[u8; 32]> {
+        let item = self.dir.as_ref().and_then(|dir| dir.item(key, Depth::Trailer).ok()?);
+        if let Some(ItemState::Sound { content_digest, .. }) = item.map(|item| item.state) {
+            return Some(content_digest);
         }
+        self.signed.as_ref()?.get(key).ok()??.sha256().ok()
+    }
+
+    pub(super) fn write(
+        self,
+        path: &Path,
+        key: Option<&SigningKey>,
+        printer: &Printer,
+    ) -> Result<(), String> {
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        if self.unknown > 0 {
+            printer.warning(format_args!(
+                "{} has no artifact_sha256 of {} entries, so `check --manifest` does not compare \
+                 their bytes: they are not in the directory that is warmed, or others may write \
+                 there; sign with --sign-key, or name a directory of your own",
+                report::shown(path),
+                self.unknown
+            ));
+        }
+        self.manifest.write(path, key)
     }
 }
 

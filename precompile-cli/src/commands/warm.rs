@@ -118,7 +118,7 @@ pub(crate) fn warm(args: &Warm) -> u8 {
         recorded.unwrap_or_else(|| modules::everything(input::expand(&args.inputs), &jobs));
     let command = if args.dry_run { "dry-run" } else { "warm" };
     let path = place.path.as_deref();
-    let mut list = List::new(args, path);
+    let mut list = List::new(args, &place, path);
     let mut names = NameList::new(args);
     let act = |input: &Input, job: &Job, bytes: &[u8]| {
         if args.dry_run {
@@ -154,7 +154,7 @@ pub(crate) fn warm(args: &Warm) -> u8 {
         _ => failure("names are", place.path.as_ref().map(|path| path.join("names")).as_deref()),
     };
     let listed = args.manifest.as_ref().map(|manifest| match code {
-        FINE => list.write(manifest, place.key.as_deref()),
+        FINE => list.write(manifest, place.key.as_deref(), &printer),
         _ => failure("manifest is", Some(manifest)),
     });
     for (path, written) in [(place.path.as_ref(), Some(named)), (args.manifest.as_ref(), listed)] {

@@ -55,7 +55,8 @@ pub(super) fn check(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
             let Some(id) = from_hex(&entry.id) else { continue };
             let settings = entry.settings();
             let found = find(&layers, Key::new(group, id), &settings);
-            let found = found.and_then(|lookup| hold(lookup, entry.artifact_sha256.as_deref()));
+            let listed = entry.artifact_sha256.as_deref();
+            let found = found.and_then(|lookup| hold(lookup, listed));
             let made_for = format!(
                 "{} ({})",
                 settings.get("target").unwrap_or("?"),
@@ -63,7 +64,15 @@ pub(super) fn check(args: &Check, path: &Path, printer: &mut Printer) -> u8 {
             );
             let name = report::shown(Path::new(&module.name));
             match &found {
-                Ok(_) => printer.status("Cached", format!("{name} {made_for}")),
+                Ok(_) => {
+                    printer.status("Cached", format!("{name} {made_for}"));
+                    if listed.is_none() {
+                        printer.warning(format_args!(
+                            "{name} {made_for}: its bytes are not compared, since the manifest has \
+                             no artifact_sha256 of it: write it anew"
+                        ));
+                    }
+                }
                 Err(miss) => {
                     let message = &miss.message;
                     printer.notice("Missing", format!("{name} -> {made_for}: {message}"));
@@ -110,22 +119,25 @@ fn identify(bytes: &[u8], listed: &HashSet<[u8; 32]>) -> precompile::Result<Opti
     Ok(digest)
 }
 
-/// What was found, if its content is the one that was listed, and still has its digest.
+/// What was found, if its content, which is what an app would get, is the one that was listed.
 fn hold(lookup: Lookup, listed: Option<&str>) -> Result<Lookup, Box<MissRow>> {
     let (Some(listed), Outcome::Hit { content, .. }) = (listed, &lookup.outcome) else {
         return Ok(lookup);
     };
-    let Some(path) = content.origin().map(Path::to_path_buf) else { return Ok(lookup) };
-    let io = |problem: String| Box::new(MissRow::from(Miss::Io(problem)));
-    let file =
-        input::open(&path).map_err(|problem| io(format!("{}: {problem}", report::shown(&path))))?;
-    let info = EntryInfo::read(&file, &path).map_err(|error| io(error.to_string()))?;
-    let found = to_hex(&info.content_digest);
-    match (info.is_intact, found == listed) {
-        (true, true) => Ok(lookup),
-        (true, false) => Err(MissRow::of_bytes(listed, found).into()),
-        (false, _) => Err(MissRow::damaged(&path).into()),
+    let path = content.origin().unwrap_or(Path::new("an entry"));
+    let found = content.sha256().map_err(|error| {
+        let problem = format!("{}: {}", report::shown(path), input::explain(&error));
+        Box::new(MissRow::from(Miss::Io(problem)))
+    })?;
+    if to_hex(&found) == listed {
+        return Ok(lookup);
     }
+    // Of a file its trailer still says what was added.
+    let entry = content.as_file().and_then(|file| EntryInfo::read(file, path).ok());
+    Err(Box::new(match entry {
+        Some(entry) if !entry.is_intact => MissRow::damaged(path),
+        _ => MissRow::of_bytes(listed, to_hex(&found)),
+    }))
 }
 
 /// The layer and the path of an entry that apps with this version of the engine find.
