@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -302,17 +302,35 @@ pub(crate) fn known_words() -> Result<(), Usage> {
     known::<Policy>("PRECOMPILE_CACHE_VERIFY")
 }
 
+/// The directory that is read if it is there.
+const SYSTEM: &str = "/usr/share/precompile";
+
+/// The path in one spelling, from the root on. No link is followed: of what is missing there is none.
+fn whole(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut whole = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => _ = whole.pop(),
+            component => whole.push(component),
+        }
+    }
+    whole
+}
+
 /// Whoever trusts a directory that is not there, and that nothing else names, misspells it.
 pub(crate) fn known_dirs(args: &LayerArgs, out: Option<&Path>) -> Result<(), Usage> {
-    let missing: Vec<_> = args.dir.trust_dir.iter().filter(|dir| !dir.exists()).collect();
+    // What cannot be looked at is there, or at least not misspelled.
+    let is_missing = |dir: &&PathBuf| matches!(dir.try_exists(), Ok(false));
+    let missing: Vec<_> = args.dir.trust_dir.iter().filter(is_missing).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let own = from_env(&args.dir, &["PRECOMPILE_RECORD"]);
     let read = std::env::var_os("PRECOMPILE_CACHE_PATH").unwrap_or_default();
     let named = std::env::split_paths(&read).chain(args.below.iter().cloned());
     let named = named.chain(own.write_path().into_iter().chain(out).map(PathBuf::from));
+    let named = named.chain([PathBuf::from(SYSTEM)]);
     let named: Vec<PathBuf> = named.map(|path| whole(&path)).collect();
     let Some(unknown) = missing.into_iter().find(|dir| !named.contains(&whole(dir))) else {
         return Ok(());
@@ -439,7 +457,7 @@ pub(crate) fn dir_options(dir: &DirArgs, sign_with: Option<&Arc<SigningKey>>) ->
 }
 
 /// What whoever writes `--trust-dir` says.
-fn promise() -> TrustAnyone {
+pub(crate) fn promise() -> TrustAnyone {
     TrustAnyone::i_vouch_for_every_writer()
 }
 

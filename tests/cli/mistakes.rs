@@ -70,6 +70,18 @@ fn values_that_cannot_be_meant_are_refused() {
         "below",
     ]);
     finish(command.arg(hello), b"").expect(4, &["does not exist"]);
+    // By another spelling of it, from there, and the one that need not be there.
+    for (trusted, cache) in
+        [("./new/../c", "c"), ("new", "./new"), ("/usr/share/precompile", "other")]
+    {
+        let mut command = world.command();
+        command.current_dir(world.path("")).args(["--trust-dir", trusted, "--cache-dir", cache]);
+        finish(command.arg(hello), b"").expect(0, &["1 compiled"]);
+    }
+    let mut command = world.command();
+    command.env("XDG_CACHE_HOME", world.path("xdg"));
+    command.args(["--trust-dir", &world.arg("xdg/precompile"), hello]);
+    finish(&mut command, b"").expect(0, &["1 compiled"]);
     let out = world.arg("out");
     world.run(&["--trust-dir", &out, "--out", &out, hello]).expect(0, &["1 compiled"]);
 }
