@@ -11,15 +11,19 @@ use std::fmt;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A name that a module gives, in a message: what would begin a new line or command a terminal is
-/// spelled out, so that a module cannot write lines of its own into a log.
+/// spelled out, so that a module cannot write lines of its own into a log, and so is what changes the
+/// order in which the text around it is shown.
 pub(crate) struct Foreign<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Foreign<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in self.0.split_inclusive(char::is_control) {
-            let control = part.chars().next_back().filter(|c| c.is_control());
-            f.write_str(&part[..part.len() - control.map_or(0, char::len_utf8)])?;
-            control.map_or(Ok(()), |c| write!(f, "{}", c.escape_default()))?;
+        let is_bad = |c: &char| {
+            c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
+        for part in self.0.split_inclusive(|c| is_bad(&c)) {
+            let bad = part.chars().next_back().filter(is_bad);
+            f.write_str(&part[..part.len() - bad.map_or(0, char::len_utf8)])?;
+            bad.map_or(Ok(()), |c| write!(f, "{}", c.escape_default()))?;
         }
         Ok(())
     }
@@ -323,6 +327,12 @@ mod tests {
     fn one_word() {
         assert_eq!(size_of::<Error>(), size_of::<usize>());
         assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn names_of_modules_stay_on_their_line() {
+        let name = Foreign("a\nb\u{1b}[0m\u{202e}\u{2066}ü").to_string();
+        assert_eq!(name, r"a\nb\u{1b}[0m\u{202e}\u{2066}ü");
     }
 
     #[test]

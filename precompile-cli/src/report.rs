@@ -173,21 +173,26 @@ pub(crate) fn json(document: &impl Serialize) -> io::Result<()> {
     data(&text)
 }
 
-/// Text that comes from files and modules, without what a terminal would obey.
+/// Text that comes from files and modules, of any number of lines: what else a terminal would obey is
+/// written as Rust does.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    let is_bad = |c: char| c.is_control() && c != '\n' && c != '\t' || is_reordering(c);
-    if !text.contains(is_bad) {
-        return Cow::Borrowed(text);
-    }
-    text.chars().map(|c| if is_bad(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    spelled_out(text, |c| c != '\n' && c != '\t')
 }
 
-/// A path on one line, whatever is in it: what a terminal would obey is written as Rust does.
+/// A name that a module or a list gives, on one line, whatever is in it.
+pub(crate) fn name(text: &str) -> Cow<'_, str> {
+    spelled_out(text, |_| true)
+}
+
+/// A path on one line.
 pub(crate) fn shown(path: &Path) -> String {
-    let is_bad = |c: char| c.is_control() || is_reordering(c);
-    let text = path.display().to_string();
+    name(&path.display().to_string()).into_owned()
+}
+
+fn spelled_out(text: &str, is_meant: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let is_bad = |c: char| (c.is_control() || is_reordering(c)) && is_meant(c);
     if !text.contains(is_bad) {
-        return text;
+        return Cow::Borrowed(text);
     }
     let escaped = |c: char| if is_bad(c) { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(escaped).collect()
@@ -255,7 +260,7 @@ mod tests {
 
     #[test]
     fn terminals_get_no_orders_from_modules() {
-        assert_eq!(clean("a\u{1b}[31mb\r\n"), "a\u{fffd}[31mb\u{fffd}\n");
+        assert_eq!(clean("a\u{1b}[31mb\r\n"), "a\\u{1b}[31mb\\r\n");
         assert!(matches!(clean("plain ü"), Cow::Borrowed(_)));
     }
 

@@ -1,6 +1,9 @@
 //! Running: what is the guest's, what is ours, and how it ends.
 
 use crate::support::{World, finish, program};
+use std::io::{PipeReader, PipeWriter, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 fn run(world: &World, args: &[&str]) -> crate::support::Ended {
     world.run(&[&["run", "--cache-dir", &world.arg("cache")][..], args].concat())
@@ -228,7 +231,10 @@ fn guests_end_by_fuel_or_time() {
         world.run(&[&[warming], &fixed[..], &[file]].concat()).expect(0, &["1 compiled"]);
         check().expect(0, &[]);
         run(&["--require-hit", file]).expect(134, &[told]);
-        let short = run(&["--require-hit", "--invoke", "short", file]);
+        // What has to end in time gets all that it may need.
+        let value = if option == "--timeout" { "60s" } else { value };
+        let short = ["run", option, value, "--require-hit", "--invoke", "short", file];
+        let short = world.run(&[&short[..1], &fixed, &short[1..]].concat());
         short.expect(0, &[]);
         assert_eq!(short.text(), "7\n");
         // Code without such an end is another.
@@ -257,4 +263,127 @@ fn a_guest_that_waits_ends_by_time() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(134), "{told}");
     assert!(told.contains("longer than --timeout") && told.contains("of the host"), "{told}");
+}
+
+/// Fills standard error, which nobody reads; and does nothing at all.
+const TALKING: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_write"
+        (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "\10\00\00\00\01\00\00\00")
+    (func (export "fill") (param $to i32)
+        (loop
+            (drop (call $write (local.get $to) (i32.const 0) (i32.const 1) (i32.const 8)))
+            (br 0)))
+    (func (export "spin") (loop (br 0)))
+    (func (export "short") (result i32) (i32.const 7)))"#;
+
+/// Waits for as long as it takes, but not for ever.
+fn ended(child: &mut Child) -> ExitStatus {
+    for _ in 0..1200 {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    panic!("it does not end");
+}
+
+/// A pipe that a guest has filled to its last byte.
+fn full(mut command: Command) -> (PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let null = Stdio::null;
+    command.stdin(null()).stdout(null()).stderr(writer.try_clone().unwrap());
+    let status = ended(&mut command.spawn().unwrap());
+    assert_eq!(status.code(), Some(134));
+    (reader, writer)
+}
+
+#[test]
+fn a_guest_ends_by_time_though_nobody_reads() {
+    let world = World::new();
+    let file = world.write("talking.wat", TALKING);
+    let run = |limit: &str, more: &[&str]| {
+        let mut command = world.command();
+        command.args(["run", "--timeout", limit, "--cache-dir", &world.arg("cache"), "--invoke"]);
+        command.arg(more[0]).arg(&file).args(&more[1..]);
+        command
+    };
+    // One that waits for its reader, and one that has none to tell what became of it.
+    let (mut reader, writer) = full(run("200ms", &["fill", "2"]));
+    let mut spin = run("200ms", &["spin"]);
+    spin.stdout(Stdio::null()).stderr(writer.try_clone().unwrap());
+    assert_eq!(ended(&mut spin.spawn().unwrap()).code(), Some(134));
+    // A guest that has ended is not ended again while its results wait for their reader.
+    let mut command = run("3s", &["short"]);
+    let mut short = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(4500));
+    let drain = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        reader.read_to_end(&mut all).unwrap();
+        all
+    });
+    // The reader ends when the last writer is gone.
+    drop((spin, command));
+    let status = ended(&mut short);
+    let mut told = String::new();
+    short.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(status.code(), Some(0), "{told}");
+    assert!(drain.join().unwrap().ends_with(b"7\n"));
+}
+
+/// What runs is what messages name, and not the first argument of the guest.
+#[test]
+fn a_guest_that_is_named_is_told_by_its_name() {
+    let world = World::new();
+    let file = world.write(
+        "endless.wat",
+        ENDLESS.replace("(func (export \"wait\")", "(func (export \"wait\") (param i32)"),
+    );
+    let fixed = ["--cache-dir", &world.arg("cache")];
+    let warm = [&["--names", "--epoch-interruption"], &fixed[..], &[file.to_str().unwrap()]];
+    world.run(&warm.concat()).expect(0, &["1 compiled"]);
+    for (invoke, told) in [("wait", "of the host"), ("spin", "which is 50ms")] {
+        let mut command = world.command();
+        command.args(["run", "--timeout", "50ms", "--name", "endless.wat"]).args(fixed);
+        let args: &[&str] = if invoke == "wait" { &["--invoke", "wait", "77"] } else { &[] };
+        let (stdin, open) = std::io::pipe().unwrap();
+        let output = command.args(args).stdin(stdin).output().unwrap();
+        drop(open);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.starts_with("precompile: endless.wat: it took longer"), "{text}");
+        assert!(text.contains(told), "{text}");
+    }
+}
+
+/// A module writes no lines of its own into a log, by whichever name it gives.
+#[test]
+fn names_of_modules_stay_on_their_line() {
+    let world = World::new();
+    let forged = r#"x\0aprecompile: forged: line\e2\80\ae"#;
+    let check = |name: &str, text: String, run_code: i32, check_code: i32| {
+        let file = world.write(name, text);
+        let file = file.to_str().unwrap();
+        for (args, code) in [
+            (&["run", "--features", "all", "--cache-dir", &world.arg("run"), file][..], run_code),
+            (&["check", "--features", "all", "--cache-dir", &world.arg("none"), file], check_code),
+        ] {
+            let ended = world.run(args);
+            ended.expect(code, &[]);
+            let is_forged = |line: &str| line.starts_with("precompile: forged");
+            assert!(!ended.stderr.lines().any(is_forged), "{}", ended.stderr);
+            assert!(!ended.stderr.contains('\u{202e}'), "{}", ended.stderr);
+            if args[0] == "run" {
+                assert!(ended.stderr.contains(r"x\nprecompile: forged"), "{}", ended.stderr);
+            }
+        }
+    };
+    check("nl.wat", format!("(module (func (export \"{forged}\")))"), 125, 4);
+    let shared = format!(
+        "(module (import \"{forged}\" \"m\" (memory 1 1 shared)) (func (export \"_start\")))"
+    );
+    check("shared.wat", shared, 125, 4);
+    let twice = format!("(module (func (export \"{forged}\")) (func (export \"{forged}\")))");
+    check("twice.wat", twice, 125, 1);
 }

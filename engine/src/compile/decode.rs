@@ -5,7 +5,7 @@
 
 use super::proposals;
 use crate::Features;
-use crate::error::{Error, ErrorKind, ModuleError, Result};
+use crate::error::{Error, ErrorKind, Foreign, ModuleError, Result};
 use crate::wasm::index::*;
 use crate::wasm::module::*;
 use crate::wasm::types::*;
@@ -77,7 +77,8 @@ impl<'a> Decoded<'a> {
 
 /// The error for what the validator or the parser says.
 pub(crate) fn invalid(error: &wasmparser::Error) -> Error {
-    Error::module(ErrorKind::Invalid, error.offset(), error.message())
+    // With names of exports, for one.
+    Error::module(ErrorKind::Invalid, error.offset(), Foreign(error.message()))
 }
 
 /// Says of bytes that do not even start like a module what they are.

@@ -7,7 +7,7 @@ use crate::{input, plan, trusted};
 use precompile::cache::{Mode, to_hex};
 use precompile::{
     Context, Engine, Error, ErrorKind, ExternType, Func, Linker, Load, MemoryType, Miss, Module,
-    Outcome, Report, Result, Store, Val, WasmBacktrace,
+    Outcome, Report, Result, Store, Trap, Val, WasmBacktrace,
 };
 use precompile_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder, add_to_linker};
 use std::ffi::OsString;
@@ -40,7 +40,10 @@ pub(crate) fn run(args: &Run) -> ExitCode {
     if error.kind() == ErrorKind::Miss {
         text += &wanted.advice(args.require_hit, &limit::warming(args));
     }
-    report::error(Some(file), text);
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => limit::tell(file, text),
+        _ => report::error(Some(file), text),
+    }
     ExitCode::from(match error.kind() {
         ErrorKind::Trap | ErrorKind::Exception => TRAP,
         ErrorKind::Miss => MISS,
@@ -141,7 +144,7 @@ fn go(
 
     let start = Instant::now();
     let mut store = Store::new(&engine, context(args, file, guest)?);
-    let _clock = limit::start(args, &engine, &mut store)?;
+    let clock = limit::start(args, file, &engine, &mut store)?;
     let mut linker = Linker::new(&engine);
     add_to_linker(&mut linker, |wasi: &mut WasiCtx| wasi)?;
     let call = find(&module, args.invoke.as_deref())?;
@@ -158,16 +161,20 @@ fn go(
     let func = instance
         .get_func(&mut store, call)
         .with_context(|| format!("the export `{call}` is not a function"))?;
-    match &args.invoke {
-        None => func.call(&mut store, &[], &mut []),
+    let results = match &args.invoke {
+        None => func.call(&mut store, &[], &mut []).map(|()| Vec::new())?,
         Some(_) => {
             // Libraries of WASI set themselves up there.
             if let Some(initialize) = instance.get_func(&mut store, "_initialize") {
                 initialize.call(&mut store, &[], &mut [])?;
             }
-            invoke(&mut store, func, guest)
+            invoke(&mut store, func, guest)?
         }
-    }
+    };
+    // The guest has ended; whoever reads the results may take any time.
+    drop(clock);
+    let text: String = results.iter().map(|value| values::show(value) + "\n").collect();
+    report::data(&text).context("cannot write the results")
 }
 
 fn load(engine: &Engine, file: &Path) -> Result<(Module, Report)> {
@@ -240,16 +247,18 @@ fn context(args: &Run, file: &Path, guest: &[&str]) -> Result<WasiCtx> {
 /// The export to call, if the module has it. Asked before anything of the module runs.
 fn find<'a>(module: &Module, invoke: Option<&'a str>) -> Result<&'a str> {
     let name = invoke.unwrap_or("_start");
+    let shown = report::name(name);
     match (module.get_export(name), invoke) {
         (Some(ExternType::Func(ty)), None) if ty.params().len() + ty.results().len() > 0 => Err(
             Error::msg(format!("`_start` takes or returns values ({ty}), so this is no command")),
         ),
         (Some(ExternType::Func(_)), _) => Ok(name),
-        (Some(ty), _) => Err(Error::msg(format!("the export `{name}` is a {ty}, not a function"))),
+        (Some(ty), _) => Err(Error::msg(format!("the export `{shown}` is a {ty}, not a function"))),
         (None, _) => {
             let all = module.exports();
             let functions = all.filter(|export| export.ty().func().is_some());
-            let names: Vec<_> = functions.map(|export| format!("`{}`", export.name())).collect();
+            let names: Vec<_> =
+                functions.map(|export| format!("`{}`", report::name(export.name()))).collect();
             let others = match names.len() {
                 0 => "it exports no function at all".to_string(),
                 1..=20 => format!("it exports {}", names.join(", ")),
@@ -259,7 +268,7 @@ fn find<'a>(module: &Module, invoke: Option<&'a str>) -> Result<&'a str> {
                 None => format!(
                     "no `_start`, so this is no command; call a function with --invoke: {others}"
                 ),
-                Some(name) => format!("there is no export `{name}`: {others}"),
+                Some(_) => format!("there is no export `{shown}`: {others}"),
             }))
         }
     }
@@ -274,12 +283,12 @@ fn refuse_shared(module: &Module) -> Result<()> {
         "it imports a {}, `{}::{}`: `run` starts no threads, and has no memory to share; such \
          modules are run by apps of their own",
         import.ty(),
-        import.module(),
-        import.name()
+        report::name(import.module()),
+        report::name(import.name())
     )))
 }
 
-fn invoke(store: &mut Store<WasiCtx>, func: Func, words: &[&str]) -> Result<()> {
+fn invoke(store: &mut Store<WasiCtx>, func: Func, words: &[&str]) -> Result<Vec<Val>> {
     let ty = func.ty(&*store);
     if words.len() != ty.params().len() {
         let (need, have) = (ty.params().len(), words.len());
@@ -294,7 +303,6 @@ fn invoke(store: &mut Store<WasiCtx>, func: Func, words: &[&str]) -> Result<()> 
         })
         .collect::<Result<_>>()?;
     let mut results: Vec<Val> = ty.results().map(Val::default_for_ty).collect();
-    func.call(&mut *store, &params, &mut results)?;
-    let text: String = results.iter().map(|value| values::show(value) + "\n").collect();
-    report::data(&text).context("cannot write the results")
+    func.call(store, &params, &mut results)?;
+    Ok(results)
 }
