@@ -201,6 +201,12 @@ pub(crate) struct LayerArgs {
 #[command(next_help_heading = "Output")]
 pub(crate) struct Document {
     /// json writes one document to standard output
+    ///
+    /// It has a schema_version, within which fields are added and none is taken away. What there is
+    /// nothing to say of is null: cache, where no directory is written to, so that each entry of
+    /// `cache ls` and each finding of `cache verify` has the path of its own as cache; digest and id of
+    /// what is no module; layer and entry of what was not found; miss, error and add_failure where there
+    /// is none; and sizes and functions that nobody has counted.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,
     #[command(flatten)]

@@ -154,6 +154,11 @@ fn read_limited(reader: impl Read, len: usize) -> Result<Vec<u8>, String> {
     if bytes.len() as u64 > LIMIT { Err(too_long()) } else { Ok(bytes) }
 }
 
+/// Whether so many bytes are more than a module may have, and what to say of it.
+pub(crate) fn limited(len: u64) -> Result<(), String> {
+    if len > LIMIT { Err(too_long()) } else { Ok(()) }
+}
+
 fn too_long() -> String {
     "it is longer than 1 GiB, the most that a module may have".to_string()
 }

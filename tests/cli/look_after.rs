@@ -65,6 +65,7 @@ fn entries_are_listed_with_their_settings() {
     let entries = document["entries"].as_array().unwrap();
     for (entry, path) in entries.iter().zip(world.entries("cache")) {
         assert_eq!(entry["path"], path.to_str().unwrap());
+        assert_eq!(entry["cache"], world.path("cache").canonicalize().unwrap().to_str().unwrap());
         assert_eq!(entry["bytes"], fs::metadata(&path).unwrap().len());
         assert_eq!(entry["state"], "sound");
         assert_eq!(entry["settings"]["cpu"], "x86-64-v2");

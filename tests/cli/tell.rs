@@ -122,7 +122,19 @@ fn other_files_are_told_apart() {
     let (image, list) = (world.arg("image"), world.arg("list.json"));
     world.run(&["keygen", "release", "--dir", &world.arg("")]).expect(0, &[]);
     let key = world.arg("release-1.key");
-    world.run(&["--out", &image, "--manifest", &list, "--sign-key", &key, hello]).expect(0, &[]);
+    world
+        .run(&[
+            "--out",
+            &image,
+            "--manifest",
+            &list,
+            "--sign-key",
+            &key,
+            "--scope",
+            "plugins",
+            hello,
+        ])
+        .expect(0, &[]);
     let mut command = world.command();
     command.env("PRECOMPILE_RECORD", world.path("record")).args(["run", hello]);
     crate::support::finish(&mut command, b"").expect(0, &[]);
@@ -141,7 +153,11 @@ fn other_files_are_told_apart() {
         world.write(name, bytes);
     }
     for (name, told) in [
-        ("image/names", "the list of names of a cache directory, 1 of them, signed by release-1"),
+        (
+            "image/names",
+            "the list of names of a cache directory, 1 of them, of the scope \"plugins\", signed by \
+             release-1",
+        ),
         ("list.json", "a manifest of 1 modules, for `check --manifest`"),
         ("release-1.key", "the secret key release-1, for --sign-key"),
         ("release-1.pub", "the public key release-1, for --trusted-key"),
@@ -206,8 +222,18 @@ fn the_entries_of_a_module_are_found_by_its_digest() {
     let damaged = world.entries("cache").remove(0);
     std::fs::write(&damaged, "damaged").unwrap();
     let ended = inspect(&["--digest", digest, "--format", "json"]);
-    ended.expect(1, &[damaged.to_str().unwrap(), "was changed: delete it"]);
+    ended.expect(1, &[damaged.to_str().unwrap(), "; delete it and it is made again"]);
     assert_eq!(json(ended.text())["entries"].as_array().unwrap().len(), 3);
+    // A link is not followed, wherever it leads.
+    let whole = std::fs::read_dir(world.path("image").join(digest)).unwrap().next().unwrap();
+    std::fs::remove_file(&damaged).unwrap();
+    std::os::unix::fs::symlink(whole.unwrap().path(), &damaged).unwrap();
+    inspect(&["--digest", digest]).expect(1, &[damaged.to_str().unwrap(), "not a regular file"]);
+    // A folder that cannot be looked into is not one without entries.
+    let group = damaged.parent().unwrap();
+    std::fs::remove_dir_all(group).unwrap();
+    std::fs::write(group, "").unwrap();
+    inspect(&["--digest", digest]).expect(1, &[group.to_str().unwrap(), "no folder"]);
     inspect(&["--digest", &"0".repeat(64)]).expect(4, &["no entry of 0000", &image, &cache]);
     inspect(&["--digest", digest, hello]).expect(2, &["cannot be used with"]);
     inspect(&[]).expect(2, &["--digest"]);

@@ -135,4 +135,15 @@ impl DirCache {
         }
         Ok(keys)
     }
+
+    /// The keys of the entries of a group, in order, whatever is in them; none when there is no such
+    /// group. What is not ours is passed over.
+    ///
+    /// # Errors
+    /// When the folder of the group cannot be looked into.
+    pub fn keys_of(&self, group: &[u8; 32]) -> Result<Vec<Key>> {
+        let Some(folder) = self.open_group(group)? else { return Ok(Vec::new()) };
+        let (ids, _) = self.ids(folder.as_fd(), group)?;
+        Ok(ids.into_iter().map(|id| Key::new(*group, id)).collect())
+    }
 }

@@ -9,7 +9,7 @@ use crate::plan;
 use crate::report::{self, Printer, SCHEMA_VERSION, clean, size};
 use crate::units::{ago, timestamp};
 use precompile::Settings;
-use precompile::cache::{Depth, Item, ItemState, LayersBuilder, to_hex};
+use precompile::cache::{Depth, DirCache, Item, ItemState, LayersBuilder, to_hex};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
@@ -22,15 +22,19 @@ pub(super) fn ls(args: &Look) -> Result<u8, Failure> {
     let printer = Printer::new(&place.document.output);
     let caches = open(place, &printer)?;
     let mut items = Vec::new();
+    let mut rows = Vec::new();
     for cache in &caches {
-        cache.survey(Depth::Trailer, |item| items.push(item))?;
+        cache.survey(Depth::Trailer, |item| {
+            rows.push(row(cache, &item));
+            items.push(item);
+        })?;
     }
     let result = match place.document.format {
         Format::Json => report::json(&json!({
             "schema_version": SCHEMA_VERSION,
             "command": "cache ls",
             "cache": shown(place, &caches),
-            "entries": items.iter().map(row).collect::<Vec<_>>(),
+            "entries": rows,
         })),
         Format::Text => report::data(&table(&items)),
     };
@@ -48,9 +52,10 @@ pub(super) fn state(item: &Item) -> &'static str {
     }
 }
 
-/// An item for tools.
-pub(super) fn row(item: &Item) -> Value {
+/// An item of a directory, for tools.
+pub(super) fn row(cache: &DirCache, item: &Item) -> Value {
     let mut row = json!({
+        "cache": cache.path().display().to_string(),
         "path": item.path.display().to_string(),
         "state": state(item),
         "bytes": item.bytes,

@@ -8,7 +8,7 @@ use crate::commands::modules::digest;
 use crate::commands::{FAILED, FINE, written};
 use crate::input;
 use crate::report::{self, Printer, SCHEMA_VERSION, size};
-use precompile::cache::{Depth, Item, ItemState, Key, to_hex};
+use precompile::cache::{Depth, DirCache, Item, ItemState, Key, to_hex};
 use precompile::{Config, Engine, ErrorKind, Settings};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ pub(super) fn verify(args: &Verify) -> Result<u8, Failure> {
     let caches = open(place, &printer)?;
     let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
     let (mut bytes, mut rows, mut sound) = (0, Vec::new(), Vec::new());
-    let mut note = |item: Item| {
+    let mut note = |cache: &DirCache, item: Item| {
         *counts.entry(state(&item)).or_default() += 1;
         tell(&printer, &item);
         // Of thousands that are as they should be nobody wants to read.
@@ -49,11 +49,11 @@ pub(super) fn verify(args: &Verify) -> Result<u8, Failure> {
                 settings: Settings::from_description(description),
             });
         } else {
-            rows.push(row(&item));
+            rows.push(row(cache, &item));
         }
     };
     for cache in &caches {
-        cache.survey(Depth::Content, &mut note)?;
+        cache.survey(Depth::Content, |item| note(cache, item))?;
     }
     let mut rebuilt = Vec::new();
     // What does not exist yet has nothing to compare with.

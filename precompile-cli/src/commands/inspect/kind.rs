@@ -52,10 +52,12 @@ fn of_text(path: &Path, text: &str) -> Option<String> {
         return Some(match Names::parse(text.as_bytes()) {
             Ok(names) => {
                 let signer = names.signer().map(|signer| format!(", signed by {signer}"));
+                let scope = names.scope().map(|scope| format!(", of the scope {scope:?}"));
                 format!(
-                    "this is the list of names of a cache directory, {} of them{}, for `run --name` \
-                     and Module::from_name",
+                    "this is the list of names of a cache directory, {} of them{}{}, for `run \
+                     --name` and Module::from_name",
                     names.len(),
+                    scope.unwrap_or_default(),
                     signer.unwrap_or_default()
                 )
             }

@@ -6,11 +6,11 @@ use super::{FAILED, FINE, MISS, USAGE, written};
 use crate::args::{Format, Inspect, Trust};
 use crate::report::{self, SCHEMA_VERSION, clean, shown, size};
 use crate::{input, plan};
-use precompile::cache::{EntryInfo, Mode, to_hex};
+use precompile::cache::{Cache, Content, DirOptions, EntryInfo, Mode, Policy, to_hex};
 use precompile::{ErrorKind, Inspection};
 use serde_json::{Map, Value, json};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 /// A file, and what is in it.
 struct Inspected {
@@ -25,17 +25,7 @@ impl Inspected {
     /// What the file is instead, or what is wrong with it.
     fn read(path: &Path) -> Result<Inspected, String> {
         let bytes = input::read(path)?;
-        let artifact = precompile::inspect(&bytes).map_err(|error| {
-            let message = format!("{error:#}");
-            match (error.kind(), message.starts_with("damaged artifact")) {
-                (ErrorKind::Corrupt, true) => {
-                    message + "; it was cut off or changed: delete it and it is made again"
-                }
-                (ErrorKind::Corrupt, false) => format!("{message}; {}", kind::tell(path, &bytes)),
-                // Of another version, which is all that there is to say.
-                _ => message,
-            }
-        })?;
+        let artifact = artifact(path, &bytes)?;
         // An artifact ends where an entry goes on with its trailer.
         let entry = if bytes.len() as u64 > artifact.len {
             let read = EntryInfo::read(&input::open(path)?, path);
@@ -46,9 +36,37 @@ impl Inspected {
         Ok(Inspected { artifact, entry })
     }
 
+    /// Reads an entry as it was found.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn found(path: &Path, content: &Content) -> Result<Inspected, String> {
+        let failed = |error: io::Error| input::explain(&error);
+        input::limited(content.len())?;
+        let bytes = content.to_vec().map_err(failed)?;
+        let artifact = artifact(path, &bytes)?;
+        let read = content.as_file().map(|file| EntryInfo::read(file, path)).transpose();
+        Ok(Inspected { artifact, entry: read.map_err(|error| error.to_string())? })
+    }
+
     fn is_intact(&self) -> bool {
         self.entry.as_ref().is_none_or(|entry| entry.is_intact)
     }
+}
+
+/// What is in an artifact, or else what it is that `bytes` are.
+fn artifact(path: &Path, bytes: &[u8]) -> Result<Inspection, String> {
+    precompile::inspect(bytes).map_err(|error| {
+        let message = format!("{error:#}");
+        match (error.kind(), message.starts_with("damaged artifact")) {
+            (ErrorKind::Corrupt, true) => {
+                message + "; it was cut off or changed: delete it and it is made again"
+            }
+            (ErrorKind::Corrupt, false) => format!("{message}; {}", kind::tell(path, bytes)),
+            // Of another version, which is all that there is to say.
+            _ => message,
+        }
+    })
 }
 
 /// What is said of one that is not.
@@ -90,7 +108,8 @@ fn entries(args: &Inspect, digest: &[u8; 32]) -> u8 {
             return USAGE;
         }
     };
-    let digest = to_hex(digest);
+    // Nothing is used: what was changed since, and what others wrote, is looked at as well.
+    let options = DirOptions::new().policy(Policy::Header).dangerously_trust(plan::promise());
     let (mut code, mut places, mut texts, mut documents) =
         (FINE, Vec::new(), Vec::new(), Vec::new());
     for layer in layers.layers() {
@@ -99,15 +118,33 @@ fn entries(args: &Inspect, digest: &[u8; 32]) -> u8 {
             report::warning(error);
             continue;
         }
-        for entry in in_group(&path.join(&digest)) {
-            let found = Inspected::read(&entry);
+        let dir = options.open_read_only(&path);
+        let listed = dir.and_then(|dir| Ok((dir.keys_of(digest)?, dir)));
+        let (keys, dir) = match listed {
+            Ok(listed) => listed,
+            Err(error) => {
+                report::error(None, error);
+                code = FAILED;
+                continue;
+            }
+        };
+        for key in keys {
+            let entry = dir.entry_path(&key);
+            let found = match dir.get(&key) {
+                Ok(Some(content)) => Inspected::found(&entry, &content),
+                // It went away since it was listed.
+                Ok(None) => continue,
+                Err(error) => Err(error.to_string()),
+            };
             let problem = match &found {
                 Ok(found) if found.is_intact() => None,
                 Ok(_) => Some(CHANGED.to_string()),
                 Err(problem) => Some(problem.clone()),
             };
             if let Some(problem) = &problem {
-                report::error(Some(&entry), problem);
+                // The cache's own errors name it.
+                let is_named = problem.contains(&entry.display().to_string());
+                report::error((!is_named).then_some(entry.as_path()), problem);
                 code = FAILED;
             }
             if let Ok(found) = &found {
@@ -127,7 +164,8 @@ fn entries(args: &Inspect, digest: &[u8; 32]) -> u8 {
         }
         places.push(shown(&path));
     }
-    if documents.is_empty() {
+    let digest = to_hex(digest);
+    if documents.is_empty() && code == FINE {
         let places = if places.is_empty() { "no directory".into() } else { places.join(", ") };
         report::error(
             None,
@@ -148,18 +186,6 @@ fn entries(args: &Inspect, digest: &[u8; 32]) -> u8 {
         })),
     };
     written(result, code)
-}
-
-/// The files in a folder that are called as entries are, sorted.
-fn in_group(folder: &Path) -> Vec<PathBuf> {
-    let files = fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_entry = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.and_then(precompile::cache::from_hex).is_some()
-    };
-    let mut all: Vec<PathBuf> = files.map(|file| file.path()).filter(is_entry).collect();
-    all.sort();
-    all
 }
 
 fn document(Inspected { artifact, entry }: &Inspected) -> Value {
@@ -222,12 +248,13 @@ fn text(Inspected { artifact, entry }: &Inspected) -> String {
         lines.push("imports:".to_string());
     }
     for (module, name, ty) in &artifact.imports {
-        lines.push(format!("  {module}::{name}: {ty}"));
+        lines.push(format!("  {}::{}: {ty}", report::name(module), report::name(name)));
     }
     if !artifact.exports.is_empty() {
         lines.push("exports:".to_string());
     }
-    lines.extend(artifact.exports.iter().map(|(name, ty)| format!("  {name}: {ty}")));
+    let exports = artifact.exports.iter();
+    lines.extend(exports.map(|(name, ty)| format!("  {}: {ty}", report::name(name))));
     lines.push(String::new());
     clean(&lines.join("\n")).into_owned()
 }
