@@ -1,6 +1,7 @@
 //! Which files are meant, and what is in them.
 
 use crate::commands::modules;
+use crate::report;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -200,11 +201,20 @@ pub(crate) fn is_command(path: &Path) -> bool {
     path.to_str().is_some_and(is_known) && !path.exists()
 }
 
-/// The command that was meant, if `path` is neither a file nor a command, and is called nearly like
-/// one.
-pub(crate) fn meant_command(path: &Path) -> Option<String> {
+/// What to say if `path` is neither a file nor a command, and is called nearly like one.
+pub(crate) fn mistyped(path: &Path) -> Option<String> {
+    let meant = meant_command(path)?;
+    let typed = report::shown(path);
+    Some(format!("no file or command `{typed}`; did you mean `{meant}`?"))
+}
+
+fn meant_command(path: &Path) -> Option<String> {
     use clap::CommandFactory;
-    let name = path.to_str().filter(|name| !name.contains(['/', '.']) && !path.exists())?;
+    let is_word = |name: &&str| !name.starts_with('-') && !name.contains(['/', '.']);
+    let name = path.to_str().filter(is_word)?;
+    if path.exists() || is_command(path) {
+        return None;
+    }
     let commands = crate::args::Cli::command();
     let mut below = commands.get_subcommands().filter(|command| command.get_name() == "cache");
     if below.next().is_some_and(|cache| cache.find_subcommand(name).is_some()) {

@@ -34,6 +34,7 @@ mod units;
 use args::{Cli, Command};
 use clap::Parser;
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -41,6 +42,12 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let code = u8::try_from(error.exit_code()).unwrap_or(commands::USAGE);
+            // Its options are none of warming, which is what it was taken for.
+            let first = std::env::args_os().nth(1).filter(|_| code == commands::USAGE);
+            if let Some(message) = first.and_then(|first| input::mistyped(Path::new(&first))) {
+                report::error(None, message);
+                return ExitCode::from(code);
+            }
             let printed = error.print().and_then(|()| std::io::stdout().flush());
             return ExitCode::from(match printed {
                 // Help goes to standard output, where nobody may be reading any more.

@@ -320,19 +320,23 @@ pub(crate) fn known_words() -> Result<(), Usage> {
 
 /// Whoever trusts a directory that is not there, and that nothing else names, misspells it.
 pub(crate) fn known_dirs(args: &LayerArgs, out: Option<&Path>) -> Result<(), Usage> {
-    let variable = |name| std::env::var_os(name).unwrap_or_default();
-    let read = variable("PRECOMPILE_CACHE_PATH");
-    let mut named: Vec<PathBuf> = std::env::split_paths(&read).collect();
-    named.push(variable("PRECOMPILE_CACHE_DIR").into());
-    named.extend(args.dir.cache_dir.iter().chain(&args.below).cloned());
-    named.extend(out.map(PathBuf::from));
-    let unknown = args.dir.trust_dir.iter().find(|dir| !dir.exists() && !named.contains(dir));
-    unknown.map_or(Ok(()), |dir| {
-        Err(Usage(format!(
-            "--trust-dir {}: there is no such folder, and no other option names it; check the path",
-            report::shown(dir)
-        )))
-    })
+    let missing: Vec<_> = args.dir.trust_dir.iter().filter(|dir| !dir.exists()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let own = from_env(&args.dir, &["PRECOMPILE_RECORD"]);
+    let read = std::env::var_os("PRECOMPILE_CACHE_PATH").unwrap_or_default();
+    let named = std::env::split_paths(&read).chain(args.below.iter().cloned());
+    let named = named.chain(own.write_path().into_iter().chain(out).map(PathBuf::from));
+    let named: Vec<PathBuf> = named.map(|path| whole(&path)).collect();
+    let Some(unknown) = missing.into_iter().find(|dir| !named.contains(&whole(dir))) else {
+        return Ok(());
+    };
+    Err(Usage(format!(
+        "--trust-dir {}: there is no such folder, and it is none of the cache's; check the path",
+        report::shown(unknown)
+    )))
 }
 
 /// The layers of an engine that runs here: those of the environment, with another read-write

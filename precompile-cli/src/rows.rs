@@ -299,6 +299,12 @@ impl Document {
         }
     }
 
+    /// Whether something missed for one of these reasons.
+    pub(crate) fn misses_for(&self, reasons: &[&str]) -> bool {
+        let mut misses = self.modules.iter().filter_map(|row| row.miss.as_ref());
+        misses.any(|miss| reasons.contains(&miss.reason))
+    }
+
     /// All is done.
     pub(crate) fn stop(&mut self) {
         self.summary.seconds = self.start.elapsed().as_secs_f64();

@@ -15,6 +15,10 @@ fn a_command_that_is_mistyped_is_suggested() {
         let message = format!("no file or command `{typed}`; did you mean `{meant}`?");
         world.run(&[typed, "x.wasm"]).expect(2, &[&message]);
     }
+    world.run(&["chekc", "--digest", "x"]).expect(2, &["did you mean `check`?"]);
+    let known = world.run(&["check", "--no-such-option"]);
+    known.expect(2, &["--no-such-option"]);
+    assert!(!known.stderr.contains("did you mean"));
     // What is nothing like a command is a file that is not there.
     world.run(&["plugin", "--dry-run"]).expect(1, &["plugin: no such file or folder"]);
     world.run(&["chekc.wasm", "--dry-run"]).expect(1, &["chekc.wasm: no such file or folder"]);
@@ -54,6 +58,18 @@ fn values_that_cannot_be_meant_are_refused() {
     // One that is made by what trusts it.
     let made = ["--trust-dir", &dir, "--cache-dir", &dir, hello];
     world.run(&made).expect(0, &["1 compiled"]);
+    let own = world.arg(".cache/precompile");
+    assert!(!world.path(".cache").exists());
+    world.run(&["run", "--trust-dir", &own, hello]).expect(0, &[]);
+    let mut command = world.command();
+    command.current_dir(world.path("")).args([
+        "check",
+        "--trust-dir",
+        "./below",
+        "--below",
+        "below",
+    ]);
+    finish(command.arg(hello), b"").expect(4, &["does not exist"]);
     let out = world.arg("out");
     world.run(&["--trust-dir", &out, "--out", &out, hello]).expect(0, &["1 compiled"]);
 }

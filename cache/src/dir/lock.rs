@@ -11,6 +11,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use super::disk::Disk;
 use super::{Access, DirCache, is_absent, layout};
 use crate::error::{Error, Result};
@@ -89,9 +91,12 @@ impl DirCache {
                 Err(error) if is_absent(&error) && attempts < FOLDER_ATTEMPTS => continue,
                 opened => opened.map_err(failed)?,
             };
-            // Who holds it meanwhile may do work that the next one does as well, and no more.
+            // Who holds it meanwhile may do work on a key that the next one does as well, and no more.
+            // A change of the list would be lost: that lock is left to its next holder.
             let give_up = |error| {
-                _ = self.disk.remove(folder.as_fd(), name);
+                if place == layout::LOCKS || is_unsupported(&error) {
+                    _ = self.disk.remove(folder.as_fd(), name);
+                }
                 failed(error)
             };
             if self.disk.try_lock(&file).map_err(give_up)? {
@@ -118,4 +123,12 @@ impl DirCache {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// Whether a file system has no locks.
+pub(super) fn is_unsupported(error: &std::io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::BADF | Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL)
+    )
 }

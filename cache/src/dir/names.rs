@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::fs::{FileType, Mode, Stat};
 use rustix::io::Errno;
 
-use super::lock::KeyLock;
+use super::lock::{KeyLock, is_unsupported};
 use super::write::Temporary;
 use super::{DirCache, layout, read};
 use crate::error::{Distrust, Error, ErrorKind, Result};
@@ -257,13 +257,6 @@ impl DirCache {
             },
         }
     }
-}
-
-fn is_unsupported(error: &std::io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::BADF | Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL)
-    )
 }
 
 // The widths of these fields differ between platforms.

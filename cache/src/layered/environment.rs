@@ -57,8 +57,12 @@ impl LayersBuilder {
         };
         // That there is no home is what comes of it, and not worth a problem of its own.
         let none = |name: &str| (name == "PRECOMPILE_CACHE_DIR").then(OsString::new);
+        let remedy = match distrust.kind() {
+            ErrorKind::Privileged => "no variable counts",
+            _ => "no variable counts: mount /proc, or name explicitly what they would",
+        };
         LayersBuilder::from_variables(|name| named(name).or_else(|| none(name)))
-            .problem(distrust, "no variable counts")
+            .problem(distrust, remedy)
     }
 
     /// As [`from_env`](LayersBuilder::from_env), with variables from somewhere else.

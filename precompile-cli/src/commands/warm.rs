@@ -222,11 +222,7 @@ fn usable(args: &Warm) -> std::result::Result<(), Usage> {
         let message = "--scope is for the list of names: add --names or --out";
         return Err(Usage(message.to_string()));
     }
-    if let Some(first) = args.inputs.first()
-        && let Some(meant) = input::meant_command(first)
-    {
-        let message =
-            format!("no file or command `{}`; did you mean `{meant}`?", report::shown(first));
+    if let Some(message) = args.inputs.first().and_then(|first| input::mistyped(first)) {
         return Err(Usage(message));
     }
     plan::known_dirs(&args.layers, args.out.as_deref())?;

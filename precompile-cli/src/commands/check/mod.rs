@@ -3,7 +3,7 @@
 mod listed;
 
 use super::modules::{self, Job};
-use super::{FAILED, MISS, USAGE, written};
+use super::{FAILED, USAGE, written};
 use crate::args::{Check, Format};
 use crate::input::Input;
 use crate::plan::{Usage, Variant};
@@ -52,7 +52,9 @@ pub(crate) fn check(args: &Check) -> u8 {
     } else {
         absent(args, &jobs, &printer)
     };
-    if document.code() == MISS && !args.host && record.is_none() && !plan::is_named(&asked.code) {
+    // Other reasons are the same for both.
+    let is_of_level = document.misses_for(&["cpu", "bounds"]);
+    if is_of_level && !args.host && record.is_none() && !plan::is_named(&asked.code) {
         // Or else people take it for what `run` would do.
         let made = jobs.first().map(|job| job.made_for(None)).unwrap_or_default();
         let message =
