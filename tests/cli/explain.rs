@@ -127,7 +127,7 @@ fn each_setting_changed_alone_is_the_reason() {
         assert!(first.starts_with(&format!("MISS ({reason})")), "{first}");
         // Of many proposals only those are told that make the difference.
         let told = match &*name {
-            "features" => "this engine lacks mutable-global".to_string(),
+            "features" => "features: this engine ".to_string(),
             _ => format!("this engine needs {wanted}"),
         };
         assert!(first.contains(&told), "{first}");
