@@ -21,6 +21,7 @@ pub struct Content {
     origin: Option<Arc<Path>>,
     layer: Option<LayerId>,
     stamp: Option<Stamp>,
+    description: Option<Arc<[u8]>>,
 }
 
 /// Which file an entry was read from, so that another one in its place is told from it: entries are
@@ -58,14 +59,17 @@ enum Body {
 impl Content {
     /// Content in memory, from a `Vec<u8>`, a `Box<[u8]>`, an `Arc<[u8]>` or a slice.
     pub fn from_bytes(bytes: impl Into<Arc<[u8]>>) -> Content {
-        Content { body: Body::Bytes(bytes.into()), origin: None, layer: None, stamp: None }
+        Content::new(Body::Bytes(bytes.into()))
     }
 
     /// The first `len` bytes of `file`, which must be open for reading and stay as it is while the
     /// content lives.
     pub fn from_file(file: File, len: u64) -> Content {
-        let body = Body::File { file: Arc::new(file), len };
-        Content { body, origin: None, layer: None, stamp: None }
+        Content::new(Body::File { file: Arc::new(file), len })
+    }
+
+    fn new(body: Body) -> Content {
+        Content { body, origin: None, layer: None, stamp: None, description: None }
     }
 
     /// The same content with a path that messages name it by.
@@ -78,6 +82,17 @@ impl Content {
     pub(crate) fn with_stamp(mut self, stat: &rustix::fs::Stat) -> Content {
         self.stamp = Some(Stamp::of(stat));
         self
+    }
+
+    pub(crate) fn with_description(mut self, description: &[u8]) -> Content {
+        self.description = Some(description.into());
+        self
+    }
+
+    /// The description that the entry was added with, from the trailer that was checked with it;
+    /// `None` where there was no trailer.
+    pub(crate) fn description(&self) -> Option<&[u8]> {
+        self.description.as_deref()
     }
 
     /// Which file of a directory the content was read from; `None` if it was not, or is a copy that

@@ -137,6 +137,13 @@ pub enum Distrust {
         /// The name of the key that signed.
         name: String,
     },
+    /// It is a list of names for something else than what is asked for.
+    Scope {
+        /// What it is for; `None` when it does not say.
+        found: Option<String>,
+        /// What is asked for; `None` for a list that does not say.
+        wanted: Option<String>,
+    },
 }
 
 impl Error {
@@ -311,6 +318,17 @@ impl fmt::Display for Distrust {
             Distrust::Tampered { name } => {
                 write!(f, "its content is not what {name} signed")
             }
+            Distrust::Scope { found, wanted } => {
+                let told = |f: &mut fmt::Formatter<'_>, scope: &Option<String>| match scope {
+                    Some(scope) => write!(f, "the scope {scope:?}"),
+                    None => f.write_str("no scope"),
+                };
+                f.write_str("it is a list for ")?;
+                told(f, found)?;
+                f.write_str(", and one for ")?;
+                told(f, wanted)?;
+                f.write_str(" is asked for")
+            }
         }
     }
 }
@@ -328,6 +346,10 @@ impl Distrust {
             }
             Distrust::BadSignature { .. } | Distrust::Tampered { .. } => {
                 "replace it by what was signed, and find out who changed it"
+            }
+            Distrust::Scope { .. } => {
+                "write or sign it with that scope (--scope on the command line), or find out who put \
+                 it there"
             }
         }
     }

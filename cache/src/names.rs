@@ -2,36 +2,47 @@
 //!
 //! ```text
 //! # names of cache groups, version 1
+//! # scope <what the list is for>
 //! <group, 64 hexadecimal digits>  <name>
 //! ...
 //! # signature <hexadecimal digits>
 //! ```
 //!
-//! Lines end in a line feed, and are in the order of the names' bytes, each name once. The line with
-//! the signature may be missing; it is over all that comes before it. So a list has one spelling, and
-//! is the same whoever makes it. Lines are those of `sha256sum`, which reads the list as well.
+//! Lines end in a line feed, and are in the order of the names' bytes, each name once. Those with the
+//! scope and the signature may be missing. So a list has one spelling, and is the same whoever makes
+//! it. Lines are those of `sha256sum`, which reads the list as well.
 //!
 //! Whoever writes a list decides what is used for a name. So it is under the same rules as entries:
-//! see [`DirCache::names`](crate::DirCache::names).
+//! see [`DirCache::names`](crate::DirCache::names). The signature is over the SHA-256 of all that
+//! comes before it: what nobody has signed is hashed in pieces, and not kept. The scope is for those
+//! who sign more than one list: it says which one this is.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
+use crate::dir::entry::{PIECE, Source};
 use crate::error::{Distrust, Error, ErrorKind, Result};
 use crate::key::{from_hex, to_hex};
 use crate::sign::{SigningKey, TrustedKeys};
 
 const FIRST: &str = "# names of cache groups, version 1";
+const SCOPE: &str = "# scope ";
 const SIGNATURE: &str = "# signature ";
 /// What signatures over lists are for.
-const DOMAIN: &str = "list of names";
+const DOMAIN: &str = "digest of a list of names";
+/// The longest line with a signature, in bytes, and more than that.
+const TAIL: u64 = 1024;
 /// The longest list, in bytes: half a million names of a usual length.
 pub(crate) const LIMIT: u64 = 64 << 20;
 /// The longest name, in bytes: the longest path of most systems.
 const NAME_LIMIT: usize = 4096;
+/// The longest scope, in bytes.
+const SCOPE_LIMIT: usize = 256;
 
 /// Names of groups.
 ///
@@ -50,6 +61,7 @@ const NAME_LIMIT: usize = 4096;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
+    scope: Option<Box<str>>,
     groups: BTreeMap<Box<str>, [u8; 32]>,
     /// As [`SigningKey::sign`] made it; empty for none.
     signature: Vec<u8>,
@@ -75,6 +87,43 @@ impl Names {
             self.signature.clear();
         }
         Ok(before)
+    }
+
+    /// Takes a name out, and returns the group that had it. A change takes the signature away.
+    ///
+    /// This list then says nothing of the name: [`Layers::resolve`](crate::Layers::resolve) goes on to
+    /// the next layer, which may have it.
+    pub fn remove(&mut self, name: &str) -> Option<[u8; 32]> {
+        let before = self.groups.remove(name);
+        if before.is_some() {
+            self.signature.clear();
+        }
+        before
+    }
+
+    /// What the list is for, if it says so: its name among those that the same key signs.
+    pub fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
+    }
+
+    /// Says what the list is for: 1 to 256 bytes of UTF-8 without control characters, and without
+    /// spaces at the ends; `None` for nothing. A change takes the signature away.
+    ///
+    /// Who reads lists in places where others may write asks for a scope
+    /// ([`DirOptions::names_scope`](crate::DirOptions::names_scope)), so that nobody can put another
+    /// list there that the same key has signed for somewhere else.
+    ///
+    /// # Errors
+    /// [`Parse`](ErrorKind::Parse) when it cannot be one.
+    pub fn set_scope(&mut self, scope: Option<&str>) -> Result<()> {
+        if let Some(found) = scope.filter(|scope| !is_scope(scope)) {
+            return Err(ErrorKind::Parse { expected: SCOPES, found: found.to_owned() }.into());
+        }
+        if self.scope() != scope {
+            self.scope = scope.map(Box::from);
+            self.signature.clear();
+        }
+        Ok(())
     }
 
     /// The group of that name.
@@ -132,22 +181,37 @@ impl Names {
         Names::parse(&text).map_err(|error| in_file(error, path))
     }
 
-    /// As [`parse`](Names::parse), of a text that a trusted key has signed. Nothing but the
-    /// signature is looked at before it holds.
-    pub(crate) fn parse_signed(
-        text: &[u8],
+    /// As [`parse`](Names::parse), of the first `length` bytes of a source that anybody may write to,
+    /// at any time. Nothing but the signature is looked at before it holds, and until then no more than
+    /// a piece is kept; then as much as was signed for is read again, and has to be the same.
+    pub(crate) fn read_signed(
+        source: &impl Source,
+        length: u64,
         trusted: &TrustedKeys,
-    ) -> Result<Result<Names>, Distrust> {
-        let (body, signature) = split(text);
+    ) -> Result<Names, Refused> {
+        let mut tail = vec![0; length.min(TAIL) as usize];
+        let start = length - tail.len() as u64;
+        let count = source.read_at(&mut tail, start)?;
+        tail.truncate(count);
+        let (before, signature) = split(&tail);
+        let length = start + before.len() as u64;
         let signature = signature.ok_or(Distrust::Unsigned)?;
         let signature = bytes_of_hex(signature).ok_or(Distrust::UnknownSignature)?;
-        trusted.verify(DOMAIN, body, &signature)?;
-        Ok(parse_body(body).map(|names| Names { signature, ..names }))
+        let digest = digest(source, length)?;
+        let name = trusted.verify(DOMAIN, &digest, &signature)?;
+        let mut body = vec![0; length as usize];
+        let count = source.read_at(&mut body, 0)?;
+        body.truncate(count);
+        if <[u8; 32]>::from(Sha256::digest(&body)) != digest {
+            return Err(Distrust::Tampered { name: name.to_owned() }.into());
+        }
+        let names = parse_body(&body).map_err(Refused::Damaged)?;
+        Ok(Names { signature, ..names })
     }
 
     /// Signs the list, in place of the signature that it had.
     pub fn sign(&mut self, with: &SigningKey) {
-        self.signature = with.sign(DOMAIN, self.body().as_bytes());
+        self.signature = with.sign(DOMAIN, &self.digest());
     }
 
     /// Checks the signature over the whole list, and says by which key it is.
@@ -155,7 +219,7 @@ impl Names {
     /// # Errors
     /// When there is none, or it does not hold.
     pub fn verify<'a>(&self, trusted: &'a TrustedKeys) -> Result<&'a str, Distrust> {
-        trusted.verify(DOMAIN, self.body().as_bytes(), &self.signature)
+        trusted.verify(DOMAIN, &self.digest(), &self.signature)
     }
 
     /// The name of the key that the signature says it was made with. Nothing is checked.
@@ -163,27 +227,42 @@ impl Names {
         crate::sign::signer(&self.signature)
     }
 
-    /// Takes over the signature of a list with the same names.
+    /// Takes over the signature of a list with the same names and scope, or, having none, with its
+    /// scope.
     pub fn keep_signature(&mut self, of: &Names) {
-        if self.groups == of.groups {
+        if self.groups == of.groups && (self.scope.is_none() || self.scope == of.scope) {
+            self.scope.clone_from(&of.scope);
             self.signature.clone_from(&of.signature);
         }
     }
 
-    /// All but the signature.
-    fn body(&self) -> String {
-        let mut text = String::from(FIRST);
-        text.push('\n');
-        for (name, group) in &self.groups {
-            _ = writeln!(text, "{}  {name}", to_hex(group));
+    /// Writes all but the signature.
+    fn write_body(&self, to: &mut impl Write) -> std::fmt::Result {
+        writeln!(to, "{FIRST}")?;
+        if let Some(scope) = &self.scope {
+            writeln!(to, "{SCOPE}{scope}")?;
         }
-        text
+        self.groups.iter().try_for_each(|(name, group)| writeln!(to, "{}  {name}", to_hex(group)))
+    }
+
+    /// The digest of all but the signature.
+    fn digest(&self) -> [u8; 32] {
+        struct Hashing(Sha256);
+        impl Write for Hashing {
+            fn write_str(&mut self, text: &str) -> std::fmt::Result {
+                self.0.update(text);
+                Ok(())
+            }
+        }
+        let mut hash = Hashing(Sha256::new());
+        _ = self.write_body(&mut hash);
+        hash.0.finalize().into()
     }
 }
 
 impl std::fmt::Display for Names {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.body())?;
+        self.write_body(f)?;
         if self.signature.is_empty() {
             return Ok(());
         }
@@ -191,6 +270,44 @@ impl std::fmt::Display for Names {
         self.signature.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
         f.write_char('\n')
     }
+}
+
+/// Why a signed list is not used.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    Distrust(Distrust),
+    /// It is signed, and no list.
+    Damaged(Error),
+    Io(io::Error),
+}
+
+impl From<Distrust> for Refused {
+    fn from(reason: Distrust) -> Refused {
+        Refused::Distrust(reason)
+    }
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Refused {
+        Refused::Io(error)
+    }
+}
+
+/// The digest of the first `length` bytes, or of those that there are.
+fn digest(source: &impl Source, length: u64) -> io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; length.min(PIECE as u64) as usize];
+    let mut offset = 0;
+    while offset < length {
+        let wanted = piece.len().min((length - offset) as usize);
+        let count = source.read_at(&mut piece[..wanted], offset)?;
+        hash.update(&piece[..count]);
+        if count < wanted {
+            break;
+        }
+        offset += count as u64;
+    }
+    Ok(hash.finalize().into())
 }
 
 /// The list, and the digits of its signature.
@@ -215,10 +332,16 @@ fn parse_body(body: &[u8]) -> Result<Names> {
     if lines.next() != Some(FIRST.as_bytes()) {
         return Err(error(1, "it does not begin as lists of this version do"));
     }
+    let mut scope = None;
     let mut groups: Vec<(Box<str>, [u8; 32])> = Vec::new();
     for (number, line) in (2..).zip(lines) {
         let wrong = |what| error(number, what);
         let line = std::str::from_utf8(line).map_err(|_| wrong("a name is not UTF-8"))?;
+        if let (2, Some(text)) = (number, line.strip_prefix(SCOPE)) {
+            scope = Some(text).filter(|text| is_scope(text)).map(Box::from);
+            scope.as_ref().ok_or_else(|| wrong("its scope is no scope"))?;
+            continue;
+        }
         let (group, name) = line.split_once("  ").unwrap_or_default();
         let group =
             from_hex(group).ok_or_else(|| wrong("it is no digest, two spaces and a name"))?;
@@ -231,7 +354,15 @@ fn parse_body(body: &[u8]) -> Result<Names> {
             }
         }
     }
-    Ok(Names { groups: groups.into_iter().collect(), signature: Vec::new() })
+    Ok(Names { scope, groups: groups.into_iter().collect(), signature: Vec::new() })
+}
+
+const SCOPES: &str = "a scope: 1 to 256 bytes of UTF-8 without control characters, and without \
+                      spaces at the ends";
+
+fn is_scope(text: &str) -> bool {
+    let has_fitting_length = (1..=SCOPE_LIMIT).contains(&text.len());
+    has_fitting_length && text.trim() == text && !text.chars().any(char::is_control)
 }
 
 /// What is wrong with a name.
@@ -287,116 +418,4 @@ pub(crate) fn in_file(error: Error, path: &Path) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn list() -> Names {
-        let mut names = Names::new();
-        for (name, group) in [("b", 2), ("a/ü  x", 1), ("a-b", 3), ("#", 1)] {
-            assert_eq!(names.insert(name, [group; 32]).unwrap(), None);
-        }
-        names
-    }
-
-    #[test]
-    fn a_list_has_one_spelling() {
-        let names = list();
-        let text = names.to_string();
-        let lines: Vec<_> = text.lines().map(|line| line.get(66..).unwrap_or_default()).collect();
-        assert_eq!(lines, ["", "#", "a-b", "a/ü  x", "b"]);
-        assert_eq!(Names::parse(text.as_bytes()).unwrap(), names);
-        assert_eq!((names.len(), names.get("a/ü  x"), names.get("c")), (4, Some([1; 32]), None));
-        // Every flipped bit is found, or is another list.
-        for place in 0..text.len() {
-            for bit in 0..8 {
-                let mut bytes = text.clone().into_bytes();
-                bytes[place] ^= 1 << bit;
-                if let Ok(other) = Names::parse(&bytes) {
-                    assert_ne!(other, names);
-                    assert_eq!(other.to_string().as_bytes(), bytes);
-                }
-            }
-            let cut = Names::parse(&text.as_bytes()[..place]);
-            assert!(cut.is_err() || text[..place].ends_with('\n'), "{place}");
-        }
-        assert!(Names::parse(format!("{FIRST}\n").as_bytes()).unwrap().is_empty());
-    }
-
-    #[test]
-    fn bad_lines_are_told_with_their_number() {
-        let one = format!("{}  a\n", "1".repeat(64));
-        let cases = [
-            (String::new(), 1, "cut"),
-            (FIRST.to_string(), 1, "cut"),
-            ("# names of cache groups, version 2\n".into(), 1, "begin"),
-            (format!("{FIRST}\n\n"), 2, "no digest"),
-            (format!("{FIRST}\n{one}{one}"), 3, "twice"),
-            (format!("{FIRST}\n{}{one}", one.replace('a', "b")), 3, "order"),
-            (format!("{FIRST}\n{}", one.replace("  ", " ")), 2, "no digest"),
-            (format!("{FIRST}\n{}", &one[1..]), 2, "no digest"),
-            (format!("{FIRST}\n{}", one.replace('a', "../a")), 2, "`..`"),
-            (format!("{FIRST}\n{}", one.replace('a', "/a")), 2, "absolute"),
-            (format!("{FIRST}\n{}", one.replace('a', "a\0")), 2, "control"),
-            (format!("{FIRST}\n{}", one.replace('a', "a\r")), 2, "control"),
-            (format!("{FIRST}\n{}", one.replace('a', "")), 2, "empty"),
-            (format!("{FIRST}\n{one}# signature 0g\n"), 3, "no signature"),
-            (format!("{FIRST}\n{one}# signature \n"), 3, "no signature"),
-            (format!("{FIRST}\n# signature 00\n{one}"), 2, "no digest"),
-        ];
-        for (text, line, what) in cases {
-            let told = Names::parse(text.as_bytes()).unwrap_err().to_string();
-            assert!(told.contains(what) && told.contains(&format!("line {line}:")), "{told}");
-        }
-        let told = Names::parse(&[FIRST.as_bytes(), b"\n\xff\n"].concat()).unwrap_err().to_string();
-        assert!(told.contains("not UTF-8"), "{told}");
-    }
-
-    #[test]
-    fn names_that_cannot_be() {
-        let long = "x".repeat(NAME_LIMIT + 1);
-        let bad = ["", "/", "/a", "a/", "a//b", ".", "..", "a/..", "./a", "a\0", "a\nb", &long];
-        for name in bad {
-            let error = Names::new().insert(name, [0; 32]).unwrap_err();
-            assert!(matches!(error.kind(), ErrorKind::Name { .. }), "{error}");
-            assert!(!error.to_string().contains('\n'), "{error}");
-        }
-        for name in ["...", "..a", "a.b/c d", "-", "\\", &long[1..]] {
-            assert!(Names::new().insert(name, [0; 32]).is_ok(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_signature_is_over_all_of_it() {
-        let key = SigningKey::generate("release-1").unwrap();
-        let trusted = TrustedKeys::from(key.public_key());
-        let mut names = list();
-        assert_eq!(names.verify(&trusted), Err(Distrust::Unsigned));
-        names.sign(&key);
-        let text = names.to_string();
-        let read = Names::parse_signed(text.as_bytes(), &trusted).unwrap().unwrap();
-        assert_eq!((&read, read.verify(&trusted)), (&names, Ok("release-1")));
-        assert_eq!(read.signer(), Some("release-1"));
-        for place in 0..text.len() {
-            let mut bytes = text.clone().into_bytes();
-            bytes[place] ^= 1;
-            assert!(Names::parse_signed(&bytes, &trusted).is_err(), "byte {place}");
-            assert!(Names::parse_signed(&text.as_bytes()[..place], &trusted).is_err(), "{place}");
-        }
-        // What is signed for another purpose is no list.
-        let body = names.body();
-        let other: String =
-            key.sign("cache entry", body.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
-        let forged = format!("{body}{SIGNATURE}{other}\n");
-        let refused = Names::parse_signed(forged.as_bytes(), &trusted).unwrap_err();
-        assert_eq!(refused, Distrust::BadSignature { name: "release-1".into() });
-        // The same names keep it, others do not.
-        assert_eq!(names.insert("b", [2; 32]).unwrap(), Some([2; 32]));
-        let mut copy = list();
-        copy.keep_signature(&names);
-        assert_eq!(copy, names);
-        names.insert("c", [2; 32]).unwrap();
-        assert_eq!(names.signer(), None);
-        names.keep_signature(&copy);
-        assert_eq!(names.signer(), None);
-    }
-}
+mod tests;

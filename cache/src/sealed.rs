@@ -69,6 +69,7 @@ impl Cache for Sealed {
             Unreadable::Damaged(_) => untrusted(Distrust::Tampered { name: name.to_owned() }),
             error => unreadable(error),
         })?;
+        let copy = copy.with_description(&found.trailer.description);
         Ok(Some(match origin {
             Some(origin) => copy.with_origin(origin),
             None => copy,

@@ -133,10 +133,129 @@ fn a_list_that_others_write_to_is_not_used() {
     }
     set_mode(&path, 0o777);
     expect(&path, Err(MissReason::Untrusted));
-    // Written there all the same, without believing what is there.
-    let dir = DirCache::open_image(&path).unwrap();
-    assert_eq!(put(&dir, "b", 2).len(), 1);
-    assert!(dir.names().unwrap_err().is_untrusted());
+}
+
+#[test]
+fn names_that_others_may_have_written_are_neither_dropped_nor_taken_over() {
+    let (_folder, path) = image();
+    set_mode(&path, 0o777);
+    let list = path.join("names");
+    let good = fs::read(&list).unwrap();
+    let signer = Arc::new(key("release-1"));
+    let add = |options: DirOptions, name: &str| {
+        let dir = options.open_image(&path).unwrap();
+        dir.update_names(|names| names.insert(name, [2; 32]).map(drop))
+    };
+    let signing = || DirOptions::new().sign_with(Arc::clone(&signer));
+    for (options, told) in [
+        (DirOptions::new(), "its mode 0777"),
+        (signing(), "it is not signed"),
+        (DirOptions::new().sign_with(key("release-1")), "it is not signed"),
+    ] {
+        let error = add(options, "b").unwrap_err();
+        assert!(error.is_untrusted() && error.to_string().contains(told), "{error}");
+        assert_eq!(fs::read(&list).unwrap(), good);
+    }
+    // Where there is none, there is nothing to drop; and what the same key signed is kept.
+    fs::remove_file(&list).unwrap();
+    add(signing(), "a").unwrap();
+    assert_eq!(add(signing(), "b").unwrap().len(), 2);
+    let refused = |options: DirOptions, told: &str| {
+        let error = add(options, "c").unwrap_err();
+        assert!(error.is_untrusted() && error.to_string().contains(told), "{error}");
+    };
+    refused(DirOptions::new(), "its mode 0777");
+    refused(DirOptions::new().sign_with(key("release-1")), "by release-1 does not hold");
+    refused(DirOptions::new().sign_with(key("release-2")), "signed by release-1, which is no");
+    refused(signing().names_scope("one"), "for no scope, and one for the scope \"one\"");
+    fs::remove_file(&list).unwrap();
+    add(signing().names_scope("one"), "a").unwrap();
+    refused(signing(), "the scope \"one\", and one for no scope");
+    refused(signing().names_scope("two"), "the scope \"one\", and one for the scope \"two\"");
+    let both = add(signing().names_scope("one"), "b").unwrap();
+    assert_eq!((both.len(), both.scope(), both.signer()), (2, Some("one"), Some("release-1")));
+    assert_eq!(Names::read(&list).unwrap(), both);
+}
+
+#[test]
+fn a_list_for_another_scope_is_not_used_by_who_asks_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = Arc::new(key("release-1"));
+    let scopes = [None, Some("one"), Some("two")];
+    let path = |number: usize| folder.path().join(number.to_string());
+    for (number, scope) in scopes.into_iter().enumerate() {
+        let options = DirOptions::new().sign_with(Arc::clone(&signer));
+        let options = scope.map_or(options.clone(), |scope| options.names_scope(scope));
+        let names = put(&options.open_image(path(number)).unwrap(), "a", number as u8);
+        assert_eq!(names.scope(), scope);
+    }
+    let layers = |number: usize, scope: Option<&str>, policy: Policy| {
+        let layers = Layers::builder().read_only(path(number)).policy(policy);
+        let layers = layers.trusted_keys(signer.public_key());
+        scope.map_or(layers.clone(), |scope| layers.names_scope(scope)).build()
+    };
+    for (number, found) in scopes.into_iter().enumerate() {
+        for wanted in [None, Some("one"), Some("two"), Some("three"), Some("")] {
+            for policy in [Policy::Signed, Policy::Auto] {
+                let lookup = layers(number, wanted, policy).resolve("a");
+                if wanted.is_none() || wanted == found {
+                    assert_eq!(lookup.outcome, Ok((LayerId::Layer(0), [number as u8; 32])));
+                    continue;
+                }
+                assert_eq!(lookup.outcome, Err(MissReason::Untrusted));
+                let error = lookup.miss_error().unwrap();
+                let ErrorKind::Untrusted { reason, .. } = error.kind() else { panic!("{error}") };
+                let [found, wanted] = [found, wanted].map(|scope| scope.map(String::from));
+                assert_eq!(*reason, Distrust::Scope { found, wanted });
+            }
+        }
+    }
+    // What the key has signed for one directory, in the place of the list of another one.
+    fs::copy(path(1).join("names"), path(2).join("names")).unwrap();
+    let outcome = layers(2, Some("two"), Policy::Signed).resolve("a").outcome;
+    assert_eq!(outcome, Err(MissReason::Untrusted));
+    // And with the line changed.
+    let text = fs::read_to_string(path(1).join("names")).unwrap();
+    fs::write(path(2).join("names"), text.replace("scope one", "scope two")).unwrap();
+    let lookup = layers(2, Some("two"), Policy::Signed).resolve("a");
+    assert!(lookup.miss_error().unwrap().to_string().contains("does not hold"));
+    // Signing again says for what.
+    let dir = DirOptions::new().names_scope("two").open_image(path(1)).unwrap();
+    assert_eq!(dir.sign_names(&signer).unwrap(), Some(true));
+    assert_eq!(dir.sign_names(&signer).unwrap(), Some(false));
+    let outcome = layers(1, Some("two"), Policy::Signed).resolve("a").outcome;
+    assert_eq!(outcome, Ok((LayerId::Layer(0), [1; 32])));
+    // A list keeps its own, unless another one is asked for.
+    let unasked = DirCache::open_image(path(1)).unwrap();
+    assert_eq!(put(&unasked, "b", 2).scope(), Some("two"));
+    assert_eq!(put(&dir, "c", 2).len(), 3);
+    dir.clean().unwrap();
+    assert!(!path(1).join("names").exists());
+}
+
+#[test]
+fn a_name_that_is_taken_out_is_asked_of_the_next_layer() {
+    let (folder, below) = image();
+    let own = folder.path().join("own");
+    let dir = DirCache::open(&own).unwrap();
+    put(&dir, "a", 2);
+    let layers = Layers::builder().read_write(&own).below(&below).build();
+    assert_eq!(layers.resolve("a").outcome, Ok((LayerId::Dir, [2; 32])));
+    let removed = dir.update_names(|names| {
+        assert_eq!(names.remove("a"), Some([2; 32]));
+        Ok(())
+    });
+    assert!(removed.unwrap().is_empty());
+    assert_eq!(layers.resolve("a").outcome, Ok((LayerId::Layer(0), [1; 32])));
+    // It is gone when no list has it.
+    let image = DirCache::open_image(&below).unwrap();
+    image
+        .update_names(|names| {
+            names.remove("a");
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(layers.resolve("a").outcome, Err(MissReason::Absent));
 }
 
 #[derive(Default)]
@@ -241,16 +360,40 @@ fn writers_at_once_lose_no_name() {
         }
     });
     assert_eq!(Names::read(path.join("names")).unwrap().len(), 9);
+    let left: Vec<_> = fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["names"]);
+}
+
+#[test]
+fn only_who_may_write_can_hold_up_writers() {
+    let (_folder, path) = image();
+    // Whoever can read the directory can lock it, and all that is in it that others can read.
+    let reader = [File::open(&path).unwrap(), File::open(path.join("names")).unwrap()];
+    reader.iter().for_each(|file| file.lock().unwrap());
+    let start = std::time::Instant::now();
+    put(&DirCache::open_image(&path).unwrap(), "soon", 9);
+    assert!(start.elapsed() < Duration::from_secs(8), "it was waited for");
     // The right to write dies with its holder, and is waited for.
-    let holder = File::open(&path).unwrap();
+    let tmp = path.join(".tmp");
+    fs::create_dir(&tmp).unwrap();
+    let holder = File::create(tmp.join("names")).unwrap();
     holder.lock().unwrap();
     thread::scope(|scope| {
         let writer = scope.spawn(|| put(&DirCache::open_image(&path).unwrap(), "late", 9));
         thread::sleep(Duration::from_millis(50));
         assert!(!writer.is_finished());
+        assert_eq!(fs::metadata(tmp.join("names")).unwrap().mode() & 0o022, 0);
         drop(holder);
-        assert_eq!(writer.join().unwrap().len(), 10);
+        assert_eq!(writer.join().unwrap().len(), 3);
     });
+    assert!(!tmp.exists(), "an image has nothing of it");
+    // What a writer makes is for writers alone, while it is held.
+    let dir = DirCache::open_image(&path).unwrap();
+    dir.update_names(|_| {
+        assert_eq!(fs::metadata(tmp.join("names")).unwrap().mode() & 0o7777, 0o600);
+        Ok(())
+    })
+    .unwrap();
 }
 
 #[test]
@@ -299,8 +442,11 @@ fn each_fault_leaves_the_old_list_or_the_new_one() {
             let names = dir.names().unwrap().unwrap();
             assert_eq!(names.get("a"), Some([1; 32]), "{number} {errno:?}");
             assert!(names.get("b").is_some() || result.is_err(), "{number} {errno:?}");
-            assert_eq!(fs::read_dir(dir.path().join(".tmp")).map_or(0, Iterator::count), 0);
+            // Nothing but a lock that could not be removed, which the next one does.
+            let left = || fs::read_dir(dir.path().join(".tmp")).into_iter().flatten();
+            assert!(left().all(|file| file.unwrap().file_name() == "names"));
             change(&dir).unwrap();
+            assert_eq!(left().count(), 0);
         }
     }
     // And each one at reading is a miss with its reason, or harmless.

@@ -9,7 +9,7 @@ use std::thread;
 
 use precompile_cache::{
     Cache, Content, DirCache, DirOptions, EntryInfo, ErrorKind, Key, Layers, LayersBuilder,
-    MemoryCache, MissReason, Outcome, Result, SigningKey,
+    MemoryCache, MissReason, Outcome, Result, Sibling, SigningKey, TrustAnyone,
 };
 
 const CONTENT: &[u8] = b"the content of an entry";
@@ -40,9 +40,33 @@ impl Cache for Liar {
         Ok(())
     }
 
+    fn siblings(&self, _: &[u8; 32]) -> Result<Vec<Sibling>> {
+        Ok((0..9).map(|id| Sibling::new([id; 32], *b"a lie")).collect())
+    }
+
     fn resolve(&self, _: &str) -> Result<Option<[u8; 32]>> {
         Ok(Some([1; 32]))
     }
+}
+
+#[test]
+fn what_is_copied_up_is_described_by_what_was_signed() {
+    let signer = signer();
+    let folder = tempfile::tempdir().unwrap();
+    let own = DirCache::open(folder.path()).unwrap();
+    let store = Liar::new(&entry(1, CONTENT, &signer));
+    let layers = Layers::builder().read_write(folder.path()).signed_below(store.clone());
+    let layers = layers.trusted_keys(signer.public_key()).build();
+    assert!(layers.lookup(&key(1)).is_hit());
+    assert_eq!(layers.stats().backfills, 1);
+    assert_eq!(own.siblings(&[1; 32]).unwrap(), [Sibling::new([1; 32], *b"description")]);
+    // One that somebody vouches for has no trailer, and is asked.
+    own.delete(&key(1)).unwrap();
+    *store.0.lock().unwrap() = Content::from_bytes(CONTENT);
+    let promise = TrustAnyone::i_vouch_for_every_writer();
+    let layers = Layers::builder().read_write(folder.path()).dangerously_below(store, promise);
+    assert!(layers.build().lookup(&key(1)).is_hit());
+    assert_eq!(own.siblings(&[1; 32]).unwrap(), [Sibling::new([1; 32], *b"a lie")]);
 }
 
 /// An entry as a signed directory has it in its file.

@@ -247,6 +247,47 @@ fn one_directory_among_the_layers_is_trusted_by_any_of_its_names() {
     assert!(reader.lookup(&key()).is_hit());
 }
 
+/// Somebody turns a link to and fro, in the hope that the trusted directory is compared and the other
+/// one opened.
+#[test]
+fn what_was_compared_with_a_trusted_directory_is_what_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let others = Key::new([1; 32], [3; 32]);
+    for (name, key) in [("one", key()), ("other", others)] {
+        DirCache::open(path(name)).unwrap().add(&key, &content(), b"").unwrap();
+        set_mode(&path(name), 0o777);
+    }
+    symlink("one", path("link")).unwrap();
+    let (alive, over) = std::sync::mpsc::channel::<()>();
+    let (mut trusted, mut refused) = (0, 0);
+    std::thread::scope(|scope| {
+        let path = &path;
+        scope.spawn(move || {
+            let over = || over.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected);
+            for to in ["other", "one"].into_iter().cycle().take_while(|_| !over()) {
+                symlink(to, path("next")).unwrap();
+                fs::rename(path("next"), path("link")).unwrap();
+            }
+        });
+        // Gone when this ends, however it ends.
+        let _alive = alive;
+        let start = std::time::Instant::now();
+        let both = |trusted, refused| trusted > 0 && refused > 0;
+        while start.elapsed().as_secs() < if both(trusted, refused) { 2 } else { 60 } {
+            let promise = TrustAnyone::i_vouch_for_every_writer();
+            let layers = Layers::builder().read_only(path("link"));
+            let layers = layers.dangerously_trust_dir(path("one"), promise).build();
+            assert!(!layers.lookup(&others).is_hit(), "after {trusted} and {refused}");
+            match layers.lookup(&key()).is_hit() {
+                true => trusted += 1,
+                false => refused += 1,
+            }
+        }
+    });
+    assert!(trusted > 0 && refused > 0, "{trusted} {refused}");
+}
+
 #[test]
 fn an_image_where_others_write_is_written_and_not_read() {
     let folder = tempfile::tempdir().unwrap();

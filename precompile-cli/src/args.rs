@@ -30,6 +30,7 @@ Environment:
                          500M; none for no limit
   PRECOMPILE_CACHE_VERIFY  auto, header, full or signed
   PRECOMPILE_CACHE_KEYS  files of trusted keys, separated by colons
+  PRECOMPILE_CACHE_SCOPE  what lists of names have to be for
   PRECOMPILE_RECORD      a file to which each run appends what it asked for, for
                          --from
   SOURCE_DATE_EPOCH      the time of what --out writes, in seconds since 1970
@@ -142,6 +143,10 @@ pub(crate) struct Warm {
     /// already as well
     #[arg(long, value_name = "FILE", help_heading = "Trust")]
     pub(crate) sign_key: Option<PathBuf>,
+    /// Say in the list of names that it is for SCOPE, such as plugins-prod: who reads with --scope SCOPE
+    /// takes no other list, whoever signed it
+    #[arg(long, value_name = "SCOPE", value_parser = units::parse_scope, help_heading = "Trust")]
+    pub(crate) scope: Option<String>,
     /// Write a list of the modules and their entries into FILE, as JSON, for `check --manifest` and
     /// `cache prune --keep-manifest`; its signature goes into FILE.sig
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run", help_heading = "Output")]
@@ -280,6 +285,9 @@ pub(crate) struct Trust {
     /// Trust the public keys in FILE, and with it --verify signed; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) trusted_key: Vec<PathBuf>,
+    /// Take lists of names that are for SCOPE only, as --scope has said where they were written
+    #[arg(long, value_name = "SCOPE", value_parser = units::parse_scope)]
+    pub(crate) scope: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Args)]
@@ -452,6 +460,9 @@ pub(crate) struct Sign {
     /// The file of the secret key
     #[arg(long, value_name = "FILE")]
     pub(crate) key: PathBuf,
+    /// Say in the list of names that it is for SCOPE; without it, what the list says stays
+    #[arg(long, value_name = "SCOPE", value_parser = units::parse_scope)]
+    pub(crate) scope: Option<String>,
     #[command(flatten)]
     pub(crate) document: Document,
 }

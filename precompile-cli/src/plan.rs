@@ -342,6 +342,9 @@ fn layers_of(
     known_words()?;
     known_dirs(args, None)?;
     let mut layers = with_dirs(layers, args);
+    if let Some(scope) = &trust.scope {
+        layers = layers.names_scope(scope.as_str());
+    }
     for path in &trust.trusted_key {
         layers = layers.trusted_keys(read_trusted(path)?);
     }
@@ -423,18 +426,12 @@ fn no_key(path: &Path, error: &precompile::cache::Error) -> Usage {
     })
 }
 
-/// The ways to open the directory `path`, which may be one that is trusted by name.
-pub(crate) fn dir_options(
-    path: &Path,
-    dir: &DirArgs,
-    sign_with: Option<&Arc<SigningKey>>,
-) -> DirOptions {
-    let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    let path = resolved(path);
-    let options = match dir.trust_dir.iter().any(|trusted| resolved(trusted) == path) {
-        true => DirOptions::new().dangerously_trust(promise()),
-        false => DirOptions::new(),
-    };
+/// The ways to open a directory, which may be one that is trusted by name.
+pub(crate) fn dir_options(dir: &DirArgs, sign_with: Option<&Arc<SigningKey>>) -> DirOptions {
+    let options = dir
+        .trust_dir
+        .iter()
+        .fold(DirOptions::new(), |options, path| options.dangerously_trust_dir(path, promise()));
     match sign_with {
         Some(key) => options.sign_with(Arc::clone(key)),
         None => options,
@@ -480,7 +477,7 @@ pub(crate) fn warm_layers(
     sign_with: Option<&Arc<SigningKey>>,
 ) -> Result<LayersBuilder, String> {
     if let Some(path) = &args.dir.cache_dir {
-        let dir = dir_options(path, &args.dir, sign_with).open(path);
+        let dir = dir_options(&args.dir, sign_with).open(path);
         let dir = dir.map_err(|error| error.to_string())?;
         return Ok(with_dirs(Layers::builder().read_write_dir(dir), args));
     }

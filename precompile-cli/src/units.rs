@@ -65,6 +65,12 @@ pub(crate) fn parse_digest(text: &str) -> Result<Digest, String> {
     digest.ok_or_else(|| "a digest is 64 hexadecimal digits, as sha256sum prints".to_string())
 }
 
+/// What a list of names is for.
+pub(crate) fn parse_scope(text: &str) -> Result<String, String> {
+    let fits = precompile::cache::Names::new().set_scope(Some(text));
+    fits.map(|()| text.to_string()).map_err(|error| error.to_string())
+}
+
 /// How long ago, in one unit.
 pub(crate) fn ago(then: SystemTime, now: SystemTime) -> String {
     let Ok(age) = now.duration_since(then) else { return "in future".to_string() };

@@ -1,6 +1,7 @@
 //! Loading without the modules: lists of names, digests, and signatures over lists.
 
 use crate::support::{Ended, World, finish, program, set_mode};
+use precompile::cache::Names;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
@@ -189,6 +190,21 @@ fn names_and_manifests_are_signed() {
     let ended = hello(&[]);
     ended.expect(124, &["its signature by release-1 does not hold"]);
     assert_eq!(ended.stderr.matches("does not hold").count(), 1, "{}", ended.stderr);
+    // Names that others may have written are neither dropped nor taken over; one's own are kept.
+    let sort = program("sort");
+    let sort = sort.to_str().unwrap();
+    let open = world.arg("open");
+    let swapped = fs::read(&list).unwrap();
+    let there = world.write("open/names", &swapped);
+    set_mode(&world.path("open"), 0o777);
+    for more in [&[][..], &["--sign-key", &key]] {
+        let ended = world.run(&[&["--out", &open], more, &[sort]].concat());
+        ended.expect(1, &["the names are not written", "untrusted", "or remove the list"]);
+        assert_eq!(fs::read(&there).unwrap(), swapped);
+    }
+    fs::write(&there, &good).unwrap();
+    world.run(&["--out", &open, "--sign-key", &key, sort]).expect(0, &[]);
+    assert_eq!(Names::read(&there).unwrap().len(), 3);
     // Not signed, and signed later.
     fs::write(&list, &good[..good.rfind("# signature").unwrap()]).unwrap();
     hello(&[]).expect(124, &["names: it is not signed"]);
@@ -213,6 +229,10 @@ fn names_and_manifests_are_signed() {
     world
         .run(&["--out", &copy, sort.to_str().unwrap()])
         .expect(0, &["were signed by release-1, and are not any more", "precompile sign"]);
+    fs::write(world.path("copy/names"), "damaged").unwrap();
+    world
+        .run(&["--out", &copy, sort.to_str().unwrap()])
+        .expect(0, &["warning: the names that were there are lost", "line 1"]);
     // Manifests.
     let manifest = world.arg("list.json");
     let warm = |more: &[&str]| {
@@ -251,4 +271,60 @@ fn names_and_manifests_are_signed() {
     fs::write(&manifest, "{}").unwrap();
     world.run(&["sign", "--key", &key, "--manifest", &manifest]).expect(1, &["no manifest"]);
     world.run(&["sign", "--key", &key]).expect(2, &["DIR"]);
+}
+
+#[test]
+fn a_list_is_for_a_scope() {
+    let world = world(&["--sign-key", "KEY", "--scope", "one"]);
+    let (public, key, image) =
+        (world.arg("release-1.pub"), world.arg("release-1.key"), world.arg("image"));
+    let hello = |more: &[&str]| {
+        run(&world, &[&["run"], more, &["--trusted-key", &public, "--name", "hello.wasm"]].concat())
+    };
+    hello(&[]).expect(0, &[]);
+    hello(&["--scope", "one"]).expect(0, &[]);
+    let told = ["a list for the scope \"one\", and one for the scope \"two\" is asked for"];
+    hello(&["--scope", "two"]).expect(124, &told);
+    let check = ["check", "--trusted-key", &public, "--name", "hello.wasm", "--scope"];
+    run(&world, &[&check[..], &["two"]].concat()).expect(4, &told);
+    run(&world, &[&check[..], &["one"]].concat()).expect(0, &[]);
+    let by_environment = |scope: &str| {
+        let mut command = world.command();
+        command.env("PRECOMPILE_CACHE_PATH", &image).env("PRECOMPILE_CACHE_DIR", "");
+        command.env("PRECOMPILE_CACHE_SCOPE", scope);
+        finish(command.args(["run", "--require-hit", "--name", "hello.wasm"]), b"")
+    };
+    by_environment("one").expect(0, &[]);
+    by_environment("").expect(0, &[]);
+    by_environment("two").expect(124, &told);
+    by_environment(" ").expect(124, &["expected a scope", "no list of names is used"]);
+    // A list that the same key has signed for something else.
+    let other = world.arg("other");
+    let warm = ["-q", "--sign-key", &key, "--scope", "two", &world.arg("plugins")];
+    world.run(&[&["--out", &other], &warm[..]].concat()).expect(0, &[]);
+    fs::copy(world.path("other/names"), world.path("image/names")).unwrap();
+    hello(&["--scope", "one"]).expect(124, &["the scope \"two\""]);
+    world.run(&["sign", "--key", &key, "--scope", "one", &image]).expect(0, &["lists signed: 1"]);
+    world.run(&["sign", "--key", &key, "--scope", "one", &image]).expect(0, &["lists signed: 0"]);
+    world.run(&["sign", "--key", &key, &image]).expect(0, &["lists signed: 0"]);
+    hello(&["--scope", "one"]).expect(0, &[]);
+    // A copy keeps it, a list that is added to as well, and another one is told.
+    let copy = world.arg("copy");
+    let plugins = world.arg("plugins");
+    world.run(&["--out", &copy, "--cache-dir", &image, &plugins]).expect(0, &["2 cached"]);
+    assert_eq!(
+        fs::read(world.path("copy/names")).unwrap(),
+        fs::read(world.path("image/names")).unwrap()
+    );
+    let sort = program("sort");
+    let sort = sort.to_str().unwrap();
+    world.run(&["--out", &copy, "--sign-key", &key, sort]).expect(0, &[]);
+    assert_eq!(Names::read(world.path("copy/names")).unwrap().scope(), Some("one"));
+    world
+        .run(&["--out", &copy, "--sign-key", &key, "--scope", "two", sort])
+        .expect(0, &["are for the scope \"two\" now, and were for \"one\""]);
+    let cache = ["--cache-dir", &world.arg("cache"), "--scope", "one", sort];
+    world.run(&cache).expect(2, &["add --names or --out"]);
+    world.run(&[&["--no-names", "--out", &copy], &cache[2..]].concat()).expect(2, &["add --names"]);
+    world.run(&["--out", &copy, "--scope", "", sort]).expect(2, &["expected a scope"]);
 }

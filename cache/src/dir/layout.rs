@@ -7,6 +7,7 @@
 //!   names                          what groups are called; see `Names`
 //!   .tmp/
 //!     <pid>-<number>               an entry that is being written, locked by its writer
+//!     names                        held by the process that changes the names
 //!   .locks/
 //!     <id, 64 hex digits>          held by the process that works on this entry
 //!     budget                       what the entries take, if there is a budget; see `ledger`
@@ -28,6 +29,8 @@ use crate::key::from_hex;
 pub(super) const NAMES: &str = "names";
 /// The folder of temporary files.
 pub(super) const TEMPORARY: &str = ".tmp";
+/// The lock of the list of names, in the folder of temporary files.
+pub(super) const NAMES_LOCK: &str = "names";
 /// What the names of memo files begin with; the number of the user follows.
 pub(crate) const MEMO: &str = ".memo-";
 /// The folder of lock files.
@@ -68,8 +71,12 @@ pub(super) fn entry_id(name: &[u8]) -> Option<[u8; 32]> {
     from_hex(std::str::from_utf8(name).ok()?)
 }
 
-/// Whether a name in the folder of temporary files is one that [`write`](super::write) gave.
+/// Whether a name in the folder of temporary files is one that [`write`](super::write) gave, or the
+/// lock of the list of names.
 pub(super) fn is_temporary(name: &[u8]) -> bool {
+    if name == NAMES_LOCK.as_bytes() {
+        return true;
+    }
     let mut parts = name.split(|&byte| byte == b'-');
     let number = |part: Option<&[u8]>| {
         part.is_some_and(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
@@ -83,7 +90,7 @@ mod tests {
 
     #[test]
     fn only_our_own_names_are_ours() {
-        assert!(is_temporary(b"12-3"));
+        assert!(is_temporary(b"12-3") && is_temporary(b"names"));
         for foreign in [&b"12"[..], b"-3", b"12-", b"a-3", b"1-2-3", b"", b"12-3.txt"] {
             assert!(!is_temporary(foreign), "{foreign:?}");
         }

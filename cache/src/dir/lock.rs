@@ -1,6 +1,7 @@
-//! One process at a time works on a key.
+//! One process at a time works on a key, or on the list of names.
 //!
-//! The lock is an advisory lock of the operating system on a file in `.locks`, so it dies with its
+//! The lock is an advisory lock of the operating system on a file in `.locks`, or among the temporary
+//! files, that nobody else can open: who may only read a directory holds nobody up. It dies with its
 //! holder: there are no stale locks. The holder removes the file before it lets go, so the folder
 //! stays small. Whoever gets the lock of a file that was removed meanwhile holds nothing, notices it
 //! by the name standing for another file, and tries again.
@@ -10,6 +11,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use super::disk::Disk;
 use super::{Access, DirCache, is_absent, layout};
 use crate::error::{Error, Result};
@@ -17,6 +20,8 @@ use crate::key::{Key, to_hex};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// The folder may go away while a lock is made in it: how often to make it again at once.
+const FOLDER_ATTEMPTS: usize = 20;
 
 /// The right to work on a key, among the processes that share a directory. Made by
 /// [`DirCache::lock`]; dropping it lets the next one in.
@@ -65,26 +70,40 @@ impl DirCache {
         if self.access != Access::Write {
             return Ok(None);
         }
-        let folder = self.own_dir(layout::LOCKS)?;
-        let name = to_hex(key.id());
-        let path = || self.path.join(layout::LOCKS).join(&name);
-        let failed = |error| Error::io("lock the key with", Some(&path()), error);
+        self.hold(layout::LOCKS, &to_hex(key.id()), wait)
+    }
+
+    /// Waits until no other process holds the lock of that name in one of our folders, at most for
+    /// `wait`; `Ok(None)` when that was not enough.
+    pub(super) fn hold(&self, place: &str, name: &str, wait: Duration) -> Result<Option<KeyLock>> {
+        let path = || self.path.join(place).join(name);
+        let failed = |error| Error::io("lock", Some(&path()), error);
         // A wait beyond the clock's range is a wait without end.
         let deadline = Instant::now().checked_add(wait);
         let mut pause = FIRST_PAUSE;
         let mut waited = false;
+        let mut attempts = 0;
         loop {
-            let file = self.disk.open_lock(folder.as_fd(), &name).map_err(failed)?;
-            // Who holds it meanwhile may do work that the next one does as well, and no more.
+            let folder = self.own_dir(place)?;
+            attempts += 1;
+            let file = match self.disk.open_lock(folder.as_fd(), name) {
+                // Another process has removed the folder, which was empty: an image that is done.
+                Err(error) if is_absent(&error) && attempts < FOLDER_ATTEMPTS => continue,
+                opened => opened.map_err(failed)?,
+            };
+            // Who holds it meanwhile may do work on a key that the next one does as well, and no more.
+            // A change of the list would be lost: that lock is left to its next holder.
             let give_up = |error| {
-                _ = self.disk.remove(folder.as_fd(), &name);
+                if place == layout::LOCKS || is_unsupported(&error) {
+                    _ = self.disk.remove(folder.as_fd(), name);
+                }
                 failed(error)
             };
             if self.disk.try_lock(&file).map_err(give_up)? {
                 let mine = self.disk.stat(file.as_fd()).map_err(give_up)?;
-                match self.disk.stat_at(folder.as_fd(), &name) {
+                match self.disk.stat_at(folder.as_fd(), name) {
                     Ok(named) if (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino) => {
-                        let name = Name { disk: self.disk.clone(), folder, name };
+                        let name = Name { disk: self.disk.clone(), folder, name: name.to_owned() };
                         return Ok(Some(KeyLock { _name: name, _file: file, waited }));
                     }
                     Ok(_) => {}
@@ -104,4 +123,12 @@ impl DirCache {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// Whether a file system has no locks.
+pub(super) fn is_unsupported(error: &std::io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::BADF | Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL)
+    )
 }

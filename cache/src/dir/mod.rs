@@ -96,6 +96,8 @@ pub struct DirCache {
     sign_with: Option<Arc<SigningKey>>,
     /// Whether the list of names needs a signature, whatever the policy.
     signed_names: bool,
+    /// What the list of names has to be for.
+    scope: Option<Arc<str>>,
     names: Mutex<Option<names::Known>>,
     memo: OnceLock<Arc<Memo>>,
     /// Why entries are not read, for an image that is written where others may write.

@@ -23,8 +23,11 @@ use crate::trust_anyone::TrustAnyone;
 pub struct DirOptions {
     policy: Policy,
     anyone: bool,
+    /// Directories that are used whoever can write to them.
+    trusted_dirs: Vec<PathBuf>,
     trusted_keys: Arc<TrustedKeys>,
     signed_names: bool,
+    scope: Option<Arc<str>>,
     sign_with: Option<Arc<SigningKey>>,
     pub(crate) disk: Disk,
 }
@@ -69,6 +72,18 @@ impl DirOptions {
         self
     }
 
+    /// What the list of [names](crate::Names) is for. One that is written gets this
+    /// [scope](crate::Names::scope); one that is read must have it, or is
+    /// [`Untrusted`](ErrorKind::Untrusted). Without it, a list is read whatever it is for.
+    ///
+    /// For keys that sign lists of more than one directory: who can write to one of these can put
+    /// there what was signed for another one. What cannot be a scope is that of no list.
+    #[must_use]
+    pub fn names_scope(mut self, scope: impl Into<Arc<str>>) -> DirOptions {
+        self.scope = Some(scope.into());
+        self
+    }
+
     pub(crate) fn is_signed(&self) -> bool {
         self.policy == Policy::Signed
     }
@@ -80,6 +95,20 @@ impl DirOptions {
     #[must_use]
     pub fn dangerously_trust(mut self, _promise: TrustAnyone) -> DirOptions {
         self.anyone = true;
+        self
+    }
+
+    /// As [`dangerously_trust`](DirOptions::dangerously_trust), if the directory that is opened is
+    /// `path`, by whichever name: both are resolved, and what was compared is what is opened.
+    ///
+    /// What the caller promises is written at [`TrustAnyone::i_vouch_for_every_writer`].
+    #[must_use]
+    pub fn dangerously_trust_dir(
+        mut self,
+        path: impl Into<PathBuf>,
+        _promise: TrustAnyone,
+    ) -> DirOptions {
+        self.trusted_dirs.push(path.into());
         self
     }
 
@@ -139,9 +168,11 @@ impl DirOptions {
         Ok((cache, is_new))
     }
 
+    /// Opens a path that is resolved; from here on nothing follows a link.
     fn walk(&self, path: PathBuf, access: Access) -> Result<(DirCache, Option<Error>)> {
+        let is_this = |dir: &PathBuf| dir.canonicalize().is_ok_and(|dir| dir == path);
         let trust = match self.policy {
-            _ if self.anyone => Trust::Anyone,
+            _ if self.anyone || self.trusted_dirs.iter().any(is_this) => Trust::Anyone,
             Policy::Signed => Trust::Signatures,
             _ => Trust::rule(),
         };
@@ -155,6 +186,7 @@ impl DirOptions {
             trusted_keys: Arc::clone(&self.trusted_keys),
             sign_with: self.sign_with.clone(),
             signed_names: self.signed_names,
+            scope: self.scope.clone(),
             names: Mutex::new(None),
             memo: OnceLock::new(),
             refusal: None,

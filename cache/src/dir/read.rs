@@ -38,6 +38,7 @@ impl DirCache {
         self.check(&file, &found).map_err(|error| self.unreadable(key, error))?;
         self.touch(&file, &stat);
         let content = Content::from_file(file, found.trailer.content_length);
+        let content = content.with_description(&found.trailer.description);
         Ok(Some(content.with_origin(self.entry_path(key)).with_stamp(&stat)))
     }
 

@@ -29,6 +29,7 @@ impl DirCache {
         let name = name.map_err(untrusted)?;
         private::copy(&self.disk, &(&self.disk, file), &found.trailer)
             .map(|content| content.with_origin(path.clone()))
+            .map(|content| content.with_description(&found.trailer.description))
             .map_err(|error| match error {
                 Unreadable::Damaged(_) => untrusted(Distrust::Tampered { name: name.to_owned() }),
                 error => self.unreadable(&found.key, error),

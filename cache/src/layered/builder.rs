@@ -35,7 +35,6 @@ pub struct LayersBuilder {
     backfill: bool,
     memory: Option<u64>,
     options: DirOptions,
-    trusted_dirs: Vec<PathBuf>,
     trusted_keys: TrustedKeys,
     mode: Mode,
     wait: Duration,
@@ -94,7 +93,6 @@ impl LayersBuilder {
             backfill: true,
             memory: None,
             options: DirOptions::new(),
-            trusted_dirs: Vec::new(),
             trusted_keys: TrustedKeys::new(),
             mode: Mode::Auto,
             wait: WAIT,
@@ -252,13 +250,9 @@ impl LayersBuilder {
     /// Waives the trust rule for one directory, wherever it is among the layers that are opened by
     /// path: for one that cannot follow the rule, such as a volume of mode 0777 that only trusted
     /// containers mount. What is promised is written at [`TrustAnyone::i_vouch_for_every_writer`].
-    pub fn dangerously_trust_dir(
-        mut self,
-        path: impl Into<PathBuf>,
-        _promise: TrustAnyone,
-    ) -> Self {
+    pub fn dangerously_trust_dir(mut self, path: impl Into<PathBuf>, promise: TrustAnyone) -> Self {
         self.is_vouched = true;
-        self.trusted_dirs.push(path.into());
+        self.options = self.options.dangerously_trust_dir(path, promise);
         self
     }
 
@@ -296,6 +290,13 @@ impl LayersBuilder {
             Ok(keys) => self.trusted_keys(keys),
             Err(error) => self.problem(error, "its signatures are not accepted"),
         }
+    }
+
+    /// What lists of [names](crate::Names) have to be for, in all directories that these layers open
+    /// by path: see [`DirOptions::names_scope`].
+    pub fn names_scope(mut self, scope: impl Into<Arc<str>>) -> Self {
+        self.options = self.options.names_scope(scope);
+        self
     }
 
     /// Signs what is published to a read-write directory that is opened by path, or to a
@@ -344,7 +345,9 @@ impl LayersBuilder {
     }
 
     /// Appends to this file what the owner of the layers notes by [`Layers::note`], in each mode.
-    /// That it cannot be opened is a [`Problem`].
+    /// That it cannot be opened, or is full, is a [`Problem`]: it gets 64 MiB long, of which a process
+    /// writes 131072 lines at most. What is noted beyond that counts as a failure to
+    /// ([`Stats::record_failures`](crate::Stats::record_failures)).
     pub fn record(mut self, path: impl Into<PathBuf>) -> Self {
         self.record = Some(path.into());
         self
@@ -474,7 +477,7 @@ impl LayersBuilder {
             Source::Path(path) => (path, false),
             Source::PathIfPresent(path) => (path, true),
         };
-        match self.options_for(&path).open_read_only(path) {
+        match self.options.open_read_only(path) {
             Ok(dir) => {
                 let dir = Arc::new(dir);
                 dirs.push(Arc::clone(&dir));
@@ -514,7 +517,7 @@ impl LayersBuilder {
             Source::Path(path) | Source::PathIfPresent(path) => path,
         };
         // What this user has made is believed without a signature; elsewhere one is needed.
-        let options = self.options_for(&path);
+        let options = self.options.clone();
         let own = match self.is_signed() {
             true => options.clone().policy(Policy::Auto).signed_names(),
             false => options.clone(),
@@ -547,21 +550,6 @@ impl LayersBuilder {
                 }
                 Err(_) => (Some(self.fail(LayerId::Dir, error, "nothing is kept")), Writer::None),
             },
-        }
-    }
-
-    /// The options for a directory: what is trusted by name is trusted by whichever of its names.
-    fn options_for(&self, path: &Path) -> DirOptions {
-        let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-        let is_trusted = || {
-            let path = resolved(path);
-            self.trusted_dirs.iter().any(|trusted| resolved(trusted) == path)
-        };
-        match self.trusted_dirs.is_empty() || !is_trusted() {
-            true => self.options.clone(),
-            false => {
-                self.options.clone().dangerously_trust(TrustAnyone::i_vouch_for_every_writer())
-            }
         }
     }
 

@@ -1,11 +1,14 @@
 //! The layers that environment variables ask for.
 
 use std::ffi::OsString;
+#[cfg(target_os = "linux")]
+use std::io;
 use std::path::PathBuf;
 
 use super::{Layers, LayersBuilder, Mode};
 use crate::budget::{Budget, parse_size};
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
+use crate::names::Names;
 use crate::policy::Policy;
 
 /// The last read-only layer, where an image has its entries.
@@ -30,10 +33,13 @@ impl LayersBuilder {
     ///   is no size is not set, and a problem.
     /// - `PRECOMPILE_CACHE_VERIFY`: a [`Policy`]; one that is unknown is `signed`, and a problem.
     /// - `PRECOMPILE_CACHE_KEYS`: files of [trusted keys](crate::TrustedKeys), separated by colons.
+    /// - `PRECOMPILE_CACHE_SCOPE`: what lists of names have to be [for](LayersBuilder::names_scope). What
+    ///   cannot be a scope is that of no list, and a problem.
     /// - `PRECOMPILE_RECORD`: the [record](LayersBuilder::record).
     ///
     /// All of them but `/usr/share/precompile` are ignored, and a problem says so, in a process with
-    /// rights that whoever started it lacks: set-user-ID, set-group-ID or file capabilities.
+    /// rights that whoever started it lacks: set-user-ID, set-group-ID or file capabilities. So they
+    /// are on Linux where that cannot be learned, since `/proc` is not there.
     ///
     /// Nothing else in this crate reads the environment.
     pub fn from_env() -> LayersBuilder {
@@ -44,15 +50,19 @@ impl LayersBuilder {
     /// place of what the environment has: for options of a command line.
     #[expect(clippy::disallowed_methods, reason = "the one place: whoever calls this asks for it")]
     pub fn from_env_or(named: impl Fn(&str) -> Option<OsString>) -> LayersBuilder {
-        if !is_privileged() {
+        let Some(distrust) = distrust() else {
             return LayersBuilder::from_variables(|name| {
                 named(name).or_else(|| std::env::var_os(name))
             });
-        }
+        };
         // That there is no home is what comes of it, and not worth a problem of its own.
         let none = |name: &str| (name == "PRECOMPILE_CACHE_DIR").then(OsString::new);
+        let remedy = match distrust.kind() {
+            ErrorKind::Privileged => "no variable counts",
+            _ => "no variable counts: mount /proc, or name explicitly what they would",
+        };
         LayersBuilder::from_variables(|name| named(name).or_else(|| none(name)))
-            .problem(ErrorKind::Privileged.into(), "no variable counts")
+            .problem(distrust, remedy)
     }
 
     /// As [`from_env`](LayersBuilder::from_env), with variables from somewhere else.
@@ -105,6 +115,13 @@ impl LayersBuilder {
             let paths = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty());
             builder = paths.fold(builder, LayersBuilder::trusted_keys_file);
         }
+        if let Some(text) = word("PRECOMPILE_CACHE_SCOPE") {
+            let scope = text.to_string_lossy();
+            if let Err(error) = Names::new().set_scope(Some(&scope)) {
+                builder = builder.problem(error, "no list of names is used");
+            }
+            builder = builder.names_scope(scope);
+        }
         if let Some(path) = word("PRECOMPILE_RECORD") {
             builder = builder.record(path);
         }
@@ -121,31 +138,53 @@ impl LayersBuilder {
     }
 }
 
-/// Whether this process has rights that whoever started it lacks: then its environment is somebody
-/// else's. The kernel's own answer is in the auxiliary vector; ids alone say nothing of file
-/// capabilities.
-fn is_privileged() -> bool {
+/// Why the environment counts for nothing, if that is so: it is somebody else's in a process that has
+/// rights that whoever started it lacks. The kernel's own answer is in the auxiliary vector; ids alone
+/// say nothing of file capabilities.
+fn distrust() -> Option<Error> {
     use rustix::process::{getegid, geteuid, getgid, getuid};
-    getuid() != geteuid() || getgid() != getegid() || is_secure_by_kernel()
-}
-
-#[cfg(target_os = "linux")]
-fn is_secure_by_kernel() -> bool {
-    match std::fs::read("/proc/self/auxv") {
-        Ok(vector) => secure_in(&vector),
-        // The kernel hides it from processes that nobody may look into, such as these.
-        Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+    match getuid() != geteuid() || getgid() != getegid() {
+        true => Some(ErrorKind::Privileged.into()),
+        false => distrust_by_kernel(),
     }
 }
 
-#[cfg(not(target_os = "linux"))]
-fn is_secure_by_kernel() -> bool {
-    false
+#[cfg(target_os = "linux")]
+const VECTOR: &str = "/proc/self/auxv";
+
+#[cfg(target_os = "linux")]
+fn distrust_by_kernel() -> Option<Error> {
+    distrust_by(std::fs::read(VECTOR))
 }
 
-/// Whether an auxiliary vector, pairs of words, has `AT_SECURE` with anything but 0.
+#[cfg(not(target_os = "linux"))]
+fn distrust_by_kernel() -> Option<Error> {
+    None
+}
+
+/// What the vector says, as it was read. Without an answer it may be either, and what may not be
+/// read is not: whoever starts a program can see to it that it has no file descriptor left.
 #[cfg(target_os = "linux")]
-fn secure_in(vector: &[u8]) -> bool {
+fn distrust_by(vector: io::Result<Vec<u8>>) -> Option<Error> {
+    let unknown = |error| {
+        Some(Error::io("learn whose rights this process has from", Some(VECTOR.as_ref()), error))
+    };
+    match vector.map(|vector| secure_in(&vector)) {
+        Ok(Some(false)) => None,
+        Ok(Some(true)) => Some(ErrorKind::Privileged.into()),
+        Ok(None) => unknown(io::ErrorKind::InvalidData.into()),
+        // The kernel hides it from processes that nobody may look into, such as these.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Some(ErrorKind::Privileged.into())
+        }
+        Err(error) => unknown(error),
+    }
+}
+
+/// Whether an auxiliary vector, pairs of words, has `AT_SECURE` with anything but 0; `None` if it
+/// does not have it at all.
+#[cfg(target_os = "linux")]
+fn secure_in(vector: &[u8]) -> Option<bool> {
     const SECURE: u64 = 23;
     const WORD: usize = size_of::<usize>();
     // As a kernel of this processor's order writes it; the sum is 0 for a zero only.
@@ -156,7 +195,8 @@ fn secure_in(vector: &[u8]) -> bool {
         (0..WORD).all(|at| word[order(at)] == value[at])
     };
     let mut pairs = vector.chunks_exact(2 * WORD);
-    pairs.any(|pair| is(&pair[..WORD], SECURE) && !is(&pair[WORD..], 0))
+    let pair = pairs.find(|pair| is(&pair[..WORD], SECURE))?;
+    Some(!is(&pair[WORD..], 0))
 }
 
 /// The user's cache folder. Relative paths do not count, as the XDG specification wants it.
@@ -169,6 +209,8 @@ fn default_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_os = "linux")]
+    use rustix::io::Errno;
 
     fn with(variables: &[(&str, &str)]) -> LayersBuilder {
         let variables = variables.to_vec();
@@ -243,7 +285,7 @@ mod tests {
         let named = |name: &str| (name == "PRECOMPILE_CACHE_DIR").then(|| "/named".into());
         let builder = LayersBuilder::from_env_or(named);
         assert_eq!(builder.write_path(), Some("/named".as_ref()));
-        assert!(!is_privileged(), "tests run with nobody else's rights");
+        assert!(distrust().is_none(), "tests run with nobody else's rights");
     }
 
     #[test]
@@ -257,10 +299,21 @@ mod tests {
         if cfg!(target_endian = "big") {
             return;
         }
-        assert!(secure_in(&vector(&[(6, 4096), (23, 1), (0, 0)])));
-        assert!(!secure_in(&vector(&[(6, 4096), (23, 0), (0, 0)])));
-        assert!(!secure_in(&vector(&[(4096, 23), (11, 1)])));
-        assert!(!secure_in(b"") && !secure_in(&[23]));
+        assert_eq!(secure_in(&vector(&[(6, 4096), (23, 1), (0, 0)])), Some(true));
+        assert_eq!(secure_in(&vector(&[(6, 4096), (23, 0), (0, 0)])), Some(false));
+        assert_eq!(secure_in(&vector(&[(4096, 23), (11, 1)])), None);
+        assert_eq!((secure_in(b""), secure_in(&[23])), (None, None));
+        // Whatever is no answer is not taken for one.
+        assert!(distrust_by(Ok(vector(&[(23, 0)]))).is_none());
+        let told = |read| distrust_by(read).unwrap().to_string();
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOENT, Errno::IO, Errno::NOMEM] {
+            let told = told(Err(errno.into()));
+            assert!(told.contains("whose rights") && told.contains("/proc/self/auxv"), "{told}");
+        }
+        assert!(told(Ok(Vec::new())).contains("whose rights"));
+        for read in [Ok(vector(&[(23, 1)])), Err(Errno::ACCESS.into())] {
+            assert!(told(read).contains("rights that whoever started it lacks"));
+        }
     }
 
     #[test]

@@ -397,10 +397,14 @@ impl Layers {
         if number < self.first_lower {
             return;
         }
-        // It may be without one, which is for explanations only.
-        let siblings = self.siblings_in(from, key.group());
-        let sibling = siblings.into_iter().find(|sibling| sibling.id == *key.id());
-        let description = sibling.map(|sibling| sibling.description).unwrap_or_default();
+        // From what was checked, where there is such a thing; of a vouched store, what it says. It may
+        // be without one, which is for explanations only.
+        let told = || {
+            let siblings = self.siblings_in(from, key.group());
+            let sibling = siblings.into_iter().find(|sibling| sibling.id == *key.id());
+            sibling.map(|sibling| sibling.description).unwrap_or_default()
+        };
+        let description = content.description().map_or_else(told, <[u8]>::to_vec);
         match writer.add(key, content, &description) {
             Ok(()) => {
                 self.counters.backfills.one();

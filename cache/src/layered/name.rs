@@ -30,7 +30,9 @@ impl Layers {
     ///
     /// A layer that cannot tell, since its list is damaged, not to be trusted or not to be read, ends
     /// the search: what it would have said is not known, and another layer may mean something else by
-    /// the name. Under [`Policy::Signed`](crate::Policy::Signed) a list without a signature by a
+    /// the name. A list says what is in it, and not what is not: a name that was
+    /// [taken out](crate::Names::remove) of one is asked of the next layer, and who wants it gone takes
+    /// it out of all lists that have it. Under [`Policy::Signed`](crate::Policy::Signed) a list without a signature by a
     /// trusted key is not to be trusted, in the read-write directory as well. A miss counts as one of
     /// a lookup.
     pub fn resolve(&self, name: &str) -> NameLookup {

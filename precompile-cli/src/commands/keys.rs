@@ -5,7 +5,7 @@ use crate::args::{Format, Keygen, Sign};
 use crate::manifest::Manifest;
 use crate::plan;
 use crate::report::{self, Printer, SCHEMA_VERSION};
-use precompile::cache::{DirCache, SigningKey};
+use precompile::cache::{DirOptions, SigningKey};
 use serde_json::json;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -86,10 +86,14 @@ pub(crate) fn sign(args: &Sign) -> u8 {
             }
         }
     }
+    let options = match &args.scope {
+        Some(scope) => DirOptions::new().names_scope(scope.as_str()),
+        None => DirOptions::new(),
+    };
     for path in &args.dirs {
         // As an image, of which nothing but entries is left behind; which is not made here.
         let opened = match path.is_dir() {
-            true => DirCache::open_image(path).and_then(|dir| Ok((dir.keys()?, dir))),
+            true => options.open_image(path).and_then(|dir| Ok((dir.keys()?, dir))),
             false => {
                 unopened += 1;
                 report::error(Some(path), "it is no directory; name one that was warmed");

@@ -8,7 +8,9 @@ use crate::input::{self, Input};
 use crate::manifest::{Entry, Manifest};
 use crate::plan;
 use crate::report::{self, Printer};
-use precompile::cache::{Depth, DirCache, ItemState, Key, Names, SigningKey, to_hex};
+use precompile::cache::{
+    Depth, DirCache, ErrorKind as CacheError, ItemState, Key, Names, SigningKey, to_hex,
+};
 use precompile::{Outcome, Report};
 use std::path::Path;
 use std::time::Duration;
@@ -27,8 +29,8 @@ pub(super) struct List {
 impl List {
     pub(super) fn new(args: &Warm, path: Option<&Path>) -> List {
         let dir = path.filter(|_| args.manifest.is_some());
-        let options = |path| plan::dir_options(path, &args.layers.dir, None);
-        let dir = dir.and_then(|path| options(path).open_read_only(path).ok());
+        let options = plan::dir_options(&args.layers.dir, None);
+        let dir = dir.and_then(|path| options.open_read_only(path).ok());
         // What goes into an image is the same whoever makes it, and so is the list of it.
         let has_times = args.out.is_none();
         List { manifest: Manifest::new(), problem: None, dir, has_times }
@@ -64,6 +66,7 @@ impl List {
 /// The names, if they are to be written.
 pub(super) struct NameList {
     is_wanted: bool,
+    scope: Option<String>,
     names: Names,
     problem: Option<String>,
 }
@@ -71,7 +74,7 @@ pub(super) struct NameList {
 impl NameList {
     pub(super) fn new(args: &Warm) -> NameList {
         let is_wanted = (args.names || args.out.is_some()) && !args.no_names && !args.dry_run;
-        NameList { is_wanted, names: Names::new(), problem: None }
+        NameList { is_wanted, scope: args.scope.clone(), names: Names::new(), problem: None }
     }
 
     pub(super) fn note(&mut self, input: &Input, report: &Report) {
@@ -106,16 +109,25 @@ impl NameList {
         if self.names.is_empty() {
             return Ok(());
         }
-        let options = plan::dir_options(path, &place.dir, place.key.as_ref());
+        let mut options = plan::dir_options(&place.dir, place.key.as_ref());
+        if let Some(scope) = &self.scope {
+            options = options.names_scope(scope.as_str());
+        }
         let dir = match place.is_image {
             true => options.open_image(path),
             false => options.open(path),
         };
         let dir = dir.map_err(|error| error.to_string())?;
-        let (mut changed, mut signer) = (Vec::new(), None);
+        if let Err(error) = dir.names()
+            && matches!(error.kind(), CacheError::Names { .. })
+        {
+            printer.warning(format_args!("the names that were there are lost: {error}"));
+        }
+        let (mut changed, mut signer, mut scope) = (Vec::new(), None, None);
         let source = place.source().and_then(|source| source.names().ok().flatten());
         let names = dir.update_names(|names| {
             signer = names.signer().map(String::from);
+            scope = names.scope().map(String::from);
             for (name, digest) in self.names.iter() {
                 if names.insert(name, digest)?.is_some_and(|before| before != digest) {
                     changed.push(name);
@@ -126,12 +138,25 @@ impl NameList {
             }
             Ok(())
         });
-        let names = names.map_err(|error| error.to_string())?;
+        let names = names.map_err(|error| match error.is_untrusted() {
+            true => format!(
+                "the names are not written, since those that are there may be somebody else's: \
+                 {error}; or remove the list"
+            ),
+            false => error.to_string(),
+        })?;
         for name in changed.iter().take(TOLD) {
             printer.warning(format_args!("{name} is the name of another module than before"));
         }
         if changed.len() > TOLD {
             printer.warning(format_args!("and so are {} more names", changed.len() - TOLD));
+        }
+        if let Some(scope) = scope.filter(|scope| names.scope() != Some(scope)) {
+            printer.warning(format_args!(
+                "all names in {} are for the scope {:?} now, and were for {scope:?}",
+                report::shown(path),
+                names.scope().unwrap_or_default()
+            ));
         }
         if let (Some(signer), None) = (signer, names.signer()) {
             printer.warning(format_args!(

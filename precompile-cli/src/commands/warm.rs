@@ -128,7 +128,9 @@ pub(crate) fn warm(args: &Warm) -> u8 {
         if let Some(copy) = &place.copy {
             copy.entry(&mut report);
         }
-        if let Some(sign) = &place.sign {
+        if let Some(sign) = &place.sign
+            && !(place.copy.is_none() && matches!(report.outcome, Outcome::Compiled { .. }))
+        {
             sign.entry(&mut report);
         }
         list.note(input, job, &report);
@@ -216,6 +218,10 @@ fn usable(args: &Warm) -> std::result::Result<(), Usage> {
             "`{command}` is a command, and comes before all options; a file of that name is ./{command}"
         )));
     }
+    if args.scope.is_some() && (args.no_names || !args.names && args.out.is_none()) {
+        let message = "--scope is for the list of names: add --names or --out";
+        return Err(Usage(message.to_string()));
+    }
     if let Some(message) = args.inputs.first().and_then(|first| input::mistyped(first)) {
         return Err(Usage(message));
     }
@@ -236,7 +242,7 @@ fn place(args: &Warm, key: Option<Arc<SigningKey>>) -> std::result::Result<Place
     }
     let failed = |error: precompile::cache::Error| error.to_string();
     let image =
-        |out: &PathBuf| plan::dir_options(out, &dir, key.as_ref()).open_image(out).map_err(failed);
+        |out: &PathBuf| plan::dir_options(&dir, key.as_ref()).open_image(out).map_err(failed);
     let (layers, path, copy) = match (&args.out, &dir.cache_dir) {
         (None, _) => {
             let layers = plan::warm_layers(&args.layers, key.as_ref())?;
@@ -251,7 +257,7 @@ fn place(args: &Warm, key: Option<Arc<SigningKey>>) -> std::result::Result<Place
         }
         (Some(out), Some(from)) => {
             // What is copied gets a new digest, so it is held against its own one first.
-            let options = plan::dir_options(from, &dir, None).policy(Policy::Full);
+            let options = plan::dir_options(&dir, None).policy(Policy::Full);
             let from = options.open(from).map_err(failed)?;
             let layers = Layers::builder().read_write(from.path());
             let layers = plan::with_dirs(layers, &args.layers);
@@ -263,7 +269,7 @@ fn place(args: &Warm, key: Option<Arc<SigningKey>>) -> std::result::Result<Place
     let sign = match (&key, &path) {
         // As an image, of which nothing but entries is left behind.
         (Some(key), Some(path)) => {
-            let dir = plan::dir_options(path, &dir, None).open_image(path).map_err(failed)?;
+            let dir = plan::dir_options(&dir, None).open_image(path).map_err(failed)?;
             Some(Sign { dir, key: Arc::clone(key) })
         }
         _ => None,
@@ -272,7 +278,8 @@ fn place(args: &Warm, key: Option<Arc<SigningKey>>) -> std::result::Result<Place
 }
 
 impl Sign {
-    /// Signs the entry that `report` is about, unless it is, or lies in a layer that is only read.
+    /// Signs the entry that `report` is about, unless it is, or lies in a layer that is only read. What
+    /// was just compiled into the directory is, and where others may write it is not read again.
     fn entry(&self, report: &mut Report) {
         let (Some(digest), Some(id)) = (report.digest, report.id) else { return };
         if report.add_failure.is_some() {

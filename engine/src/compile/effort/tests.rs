@@ -224,8 +224,9 @@ fn no_function_takes_far_longer_than_its_length() {
             assert!(effort.simple || name == "locals through a table", "{name}");
             let length = body.len() as f64 / 300_000.0;
             let ratio = took.as_secs_f64() / (ordinary.as_secs_f64() * length.max(0.2));
-            // Up to 5 with debug assertions, up to 2 without. What is not mended takes hundreds.
-            assert!(ratio < 15.0, "{name}: {ratio} times as long as ordinary code");
+            // Up to 5 with debug assertions, up to 2 without, and three times that when others fight
+            // over the processor's caches. What is not mended takes hundreds.
+            assert!(ratio < 50.0, "{name}: {ratio} times as long as ordinary code");
         }
     });
     thread.unwrap().join().unwrap();
@@ -243,7 +244,7 @@ fn locals_that_are_not_named_cost_nothing() {
     let unused = module(5000, 50_000, &[]);
     assert!(unused.len() < 60_000);
     let (_, took) = compile(&unused).unwrap();
-    assert!(took < 4 * ordinary, "{took:?}, ordinary code {ordinary:?}");
+    assert!(took < 12 * ordinary, "{took:?}, ordinary code {ordinary:?}");
 }
 
 fn assert_refused(module: &[u8]) {

@@ -136,7 +136,9 @@ impl Module {
 /// # Safety
 /// As `Module::deserialize_file`, or, if it is not checked, `Module::deserialize_file_unchecked`.
 unsafe fn of_file(engine: &Engine, path: &Path, is_checked: bool) -> Result<Module> {
-    let shown = path.display().to_string();
+    // What a fault in the mapping is told with, wherever the process has gone by then.
+    let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let shown = shown.display().to_string();
     let io = |error| Error::wrap(ErrorKind::Io, error);
     let file = File::open(path).map_err(io).with_context(|| format!("cannot open {shown}"))?;
     let len = file.metadata().map_err(io)?.len();

@@ -95,7 +95,7 @@ fn open(place: &Where, printer: &Printer) -> Result<Vec<DirCache>, Failure> {
     let layers = opened(place, printer)?;
     let mut all = Vec::new();
     for path in layers.layers().into_iter().filter_map(|layer| layer.path) {
-        match plan::dir_options(&path, &place.dir, None).open_read_only(&path) {
+        match plan::dir_options(&place.dir, None).open_read_only(&path) {
             Ok(cache) => all.push(cache),
             Err(error) => printer.warning(error),
         }
@@ -117,7 +117,7 @@ fn open_own(place: &Where, printer: &Printer) -> Result<Option<DirCache>, Failur
         ));
     };
     opened(place, printer)?;
-    match plan::dir_options(&path, &place.dir, None).open_read_only(&path) {
+    match plan::dir_options(&place.dir, None).open_read_only(&path) {
         Ok(cache) => Ok(Some(cache)),
         Err(error) if error.is_missing() => {
             printer.status("Empty", format!("{} does not exist yet", report::shown(&path)));
@@ -130,7 +130,7 @@ fn open_own(place: &Where, printer: &Printer) -> Result<Option<DirCache>, Failur
 /// The same to change it.
 fn open_to_change(place: &Where, printer: &Printer) -> Result<Option<DirCache>, Failure> {
     let Some(cache) = open_own(place, printer)? else { return Ok(None) };
-    Ok(Some(plan::dir_options(cache.path(), &place.dir, None).open(cache.path())?))
+    Ok(Some(plan::dir_options(&place.dir, None).open(cache.path())?))
 }
 
 /// The path of the directory that is written to, as it was opened or else asked for.

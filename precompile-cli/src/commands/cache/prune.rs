@@ -22,7 +22,7 @@ pub(super) fn prune(args: &Prune) -> Result<u8, Failure> {
     if let Some(age) = args.max_age {
         budget = budget.max_age(age);
     }
-    let trust = Trust { verify: None, trusted_key: args.trusted_key.clone() };
+    let trust = Trust { trusted_key: args.trusted_key.clone(), ..Trust::default() };
     let trusted = plan::trusted_keys(&trust)?;
     for path in &args.keep_manifest {
         let manifest = Manifest::read(path, trusted.as_ref());
