@@ -41,7 +41,8 @@ fn legacy(text: &str, refused: &str) -> Option<String> {
     let from = from.trim_start_matches('(').trim_start();
     let end = from.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let word = &from[..end.unwrap_or(from.len())];
-    matches!(word, "try" | "do" | "catch" | "catch_all" | "delegate").then(|| {
+    let is_old = matches!(word, "try" | "do" | "catch" | "catch_all" | "delegate");
+    (is_old && text.contains("(try")).then(|| {
         let place = refused.split_once('\n').map(|(_, place)| place).unwrap_or_default();
         format!(
             "`{word}`: needs the proposal legacy-exceptions, which is not supported by this \
