@@ -265,10 +265,12 @@ pub(crate) struct Tuning {
     /// all, wasm1, wasm2 or wasm3 and changes of that; or a list, such as simd,bulk-memory
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     pub(crate) features: Option<String>,
-    /// Give every NaN the same bits on all processors
+    /// Give every NaN the same bits on all processors; without this, their signs and payloads may differ
     #[arg(long)]
     pub(crate) nan_canonicalization: bool,
-    /// Relaxed vector instructions: the same results on all processors, or what is fast on one
+    /// Relaxed vector instructions: the same results on all processors, as the specification's
+    /// deterministic profile has them (a madd rounds twice; for bits of NaNs, --nan-canonicalization),
+    /// or what is fast on one
     #[arg(long, value_name = "HOW", default_value = "deterministic")]
     pub(crate) relaxed_simd: RelaxedSimd,
 }
@@ -480,6 +482,8 @@ pub(crate) struct Settings {
 
 /// Run scripts of tests, in the format of WebAssembly's own.
 #[derive(Debug, Args)]
+// Scripts run here, and code for elsewhere does not.
+#[command(mut_arg("target", |arg| arg.hide(true)), mut_arg("platform", |arg| arg.hide(true)))]
 pub(crate) struct Wast {
     /// Scripts, folders of them, or - for standard input
     #[arg(required = true, value_name = "FILE|DIR|-")]

@@ -163,7 +163,7 @@ fn levels(code: &Code, arch: Arch, targets: &[Target]) -> Result<Vec<CpuLevel>, 
             // It may be meant for another one of the targets.
             Err(error) => {
                 if !targets.iter().any(|target| CpuLevel::parse(name, target.arch()).is_ok()) {
-                    return Err(Usage(error.to_string()));
+                    return Err(unknown_level(name, arch, &error));
                 }
             }
         }
@@ -172,6 +172,22 @@ fn levels(code: &Code, arch: Arch, targets: &[Target]) -> Result<Vec<CpuLevel>, 
         levels.push(CpuLevel::portable(arch));
     }
     Ok(levels)
+}
+
+/// A level that there is not for `arch`; it may be one of another.
+fn unknown_level(name: &str, arch: Arch, error: &impl std::fmt::Display) -> Usage {
+    let others = [
+        (Arch::X86_64, "x86-64", "x86_64-unknown-linux-gnu"),
+        (Arch::Aarch64, "aarch64", "aarch64-unknown-linux-gnu"),
+    ];
+    let mut others = others.iter().filter(|(other, ..)| *other != arch);
+    let found = others.find(|(other, ..)| CpuLevel::parse(name, *other).is_ok());
+    Usage(match found {
+        Some((_, other, target)) => format!(
+            "`{name}` is a CPU level of {other}: for code that runs there add --target {target}"
+        ),
+        None => error.to_string(),
+    })
 }
 
 /// The engines of an app that has these settings: on this host, one that takes the best level that
@@ -214,7 +230,7 @@ pub(crate) fn run_config(args: &Run) -> Result<Config, Usage> {
     if let Some(name) = &args.cpu {
         let arch = Target::host().map(|host| host.arch());
         let arch = arch.ok_or_else(|| Usage("there is no code for this host".to_string()))?;
-        config.cpu(CpuLevel::parse(name, arch).map_err(|error| Usage(error.to_string()))?);
+        config.cpu(CpuLevel::parse(name, arch).map_err(|error| unknown_level(name, arch, &error))?);
     }
     if let Some(how) = args.bounds {
         config.bounds(bounds(how));
