@@ -1,7 +1,7 @@
 //! From arguments to what they mean: settings of engines, and which cache.
 
 use crate::args::{self, Code, DirArgs, LayerArgs, Run, Trust, Tuning, Verify};
-use crate::{input, platform, report, trusted};
+use crate::{input, platform, report, trusted, units};
 use precompile::cache::{
     DirOptions, ErrorKind, Layers, LayersBuilder, Mode, Policy, Problem, SigningKey, TrustAnyone,
     TrustedKeys,
@@ -470,11 +470,25 @@ fn from_env(dir: &DirArgs, without: &[&str]) -> LayersBuilder {
     })
 }
 
+/// What a list of names is for that is written or signed: what is named, or else what the environment
+/// has its readers ask for.
+pub(crate) fn list_scope(named: Option<&str>) -> Result<Option<String>, Usage> {
+    let layers = from_env(&DirArgs::default(), &["PRECOMPILE_RECORD"]);
+    match (named, layers.scope()) {
+        (Some(scope), _) => Ok(Some(scope.to_string())),
+        (None, Some(scope)) => units::parse_scope(scope)
+            .map(Some)
+            .map_err(|problem| Usage(format!("PRECOMPILE_CACHE_SCOPE: {problem}"))),
+        (None, None) => Ok(None),
+    }
+}
+
 /// Whether the environment asks for what cannot be: that is told whatever the cache has. That there
-/// is no home is not asked for.
+/// is no home, or whose rights this process has, is not asked for.
 pub(crate) fn is_of_environment(problem: &Problem) -> bool {
-    let is_asked = !matches!(problem.error.kind(), ErrorKind::NoHome | ErrorKind::Privileged);
-    problem.layer.is_none() && is_asked
+    use ErrorKind::{NoHome, Privileged, UnknownRights};
+    let kind = problem.error.kind();
+    problem.layer.is_none() && !matches!(kind, NoHome | Privileged | UnknownRights { .. })
 }
 
 /// With the directories below, and those that are trusted.

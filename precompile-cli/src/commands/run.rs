@@ -206,6 +206,12 @@ fn tell_problems(engine: &Engine, report: Option<&Report>, printer: &Printer) {
             printer.warning(problem);
         }
     }
+    if engine.cache_stats().is_some_and(|stats| stats.record_failures > 0) {
+        printer.warning(
+            "PRECOMPILE_RECORD: what was loaded is not recorded, since the record is full or cannot \
+             be written; at 64 MiB warm from it, and empty it",
+        );
+    }
     if is_silent {
         return;
     }
