@@ -91,8 +91,17 @@ pub enum ErrorKind {
     },
     /// No home folder is known, so there is no default directory to write to.
     NoHome,
-    /// The process has rights that whoever started it lacks, so its environment says nothing.
+    /// The process has rights that whoever started it lacks, so its environment may restrict and no
+    /// more.
     Privileged,
+    /// Whether the process has such rights cannot be learned, so its environment may restrict and no
+    /// more.
+    UnknownRights {
+        /// What would tell.
+        path: PathBuf,
+        /// Why it does not.
+        source: io::Error,
+    },
     /// The operating system refused an operation.
     Io {
         /// What was tried, as a verb and its object: "open the entry".
@@ -163,7 +172,8 @@ impl Error {
             ErrorKind::Untrusted { path, .. }
             | ErrorKind::NotADirectory { path }
             | ErrorKind::Missing { path }
-            | ErrorKind::ReadOnly { path } => Some(path),
+            | ErrorKind::ReadOnly { path }
+            | ErrorKind::UnknownRights { path, .. } => Some(path),
             ErrorKind::DescriptionTooLong { .. }
             | ErrorKind::Parse { .. }
             | ErrorKind::Name { .. }
@@ -275,7 +285,13 @@ impl fmt::Display for Error {
             ),
             ErrorKind::Privileged => f.write_str(
                 "this process has rights that whoever started it lacks (set-user-ID or file \
-                 capabilities), so its environment is not read; name directories explicitly",
+                 capabilities), so its environment only restricts; name directories explicitly",
+            ),
+            ErrorKind::UnknownRights { path, source } => write!(
+                f,
+                "could not learn from {} whose rights this process has: {source}; until it can be \
+                 read the environment only restricts: mount /proc, or name directories explicitly",
+                path.display()
             ),
             ErrorKind::Io { operation, path, source } => {
                 write!(f, "could not {operation}")?;
@@ -292,7 +308,7 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &*self.0 {
-            ErrorKind::Io { source, .. } => Some(source),
+            ErrorKind::Io { source, .. } | ErrorKind::UnknownRights { source, .. } => Some(source),
             _ => None,
         }
     }
@@ -389,6 +405,7 @@ mod tests {
                 path: Some(path()),
                 source: io::ErrorKind::StorageFull.into(),
             },
+            ErrorKind::UnknownRights { path: path(), source: io::ErrorKind::NotFound.into() },
         ];
         for kind in kinds {
             let error = Error::from(kind);

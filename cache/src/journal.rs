@@ -18,7 +18,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-/// The longest that a file gets, in bytes; the longest that `precompile --from` reads.
+/// The longest that a file gets, in bytes, but for the lines of those who write at once: `precompile
+/// --from` reads longer ones.
 const LIMIT: u64 = 64 << 20;
 /// The most lines that a process writes.
 const LINES: usize = 1 << 17;
@@ -51,7 +52,7 @@ impl Journal {
         }
         if u64::try_from(stat.st_size).unwrap_or(0) >= LIMIT {
             return Err(failed(io::Error::other(
-                "it is full, at 64 MiB: warm from it, and remove it",
+                "it is full, at 64 MiB: warm from it, and empty it",
             )));
         }
         Ok(Journal { file: fd.into(), path: path.to_path_buf(), written: Mutex::default() })
@@ -120,7 +121,7 @@ mod tests {
         assert!(told.contains("write the record") && length() == LIMIT, "{told}");
         journal.note("two").unwrap();
         let told = Journal::open(&path).err().unwrap().to_string();
-        assert!(told.contains("it is full"), "{told}");
+        assert!(told.contains("it is full") && told.contains("and empty it"), "{told}");
         // Emptied by somebody, it goes on.
         grow(0);
         journal.note("three").unwrap();

@@ -117,7 +117,7 @@ impl Names {
     /// [`Parse`](ErrorKind::Parse) when it cannot be one.
     pub fn set_scope(&mut self, scope: Option<&str>) -> Result<()> {
         if let Some(found) = scope.filter(|scope| !is_scope(scope)) {
-            return Err(ErrorKind::Parse { expected: SCOPES, found: found.to_owned() }.into());
+            return Err(no_scope(found));
         }
         if self.scope() != scope {
             self.scope = scope.map(Box::from);
@@ -400,6 +400,11 @@ fn bytes_of_hex(hex: &[u8]) -> Option<Vec<u8>> {
 
 fn error(line: usize, what: &'static str) -> Error {
     ErrorKind::Names { path: None, line: Some(line), what }.into()
+}
+
+/// A text cannot be a scope.
+pub(crate) fn no_scope(found: &str) -> Error {
+    ErrorKind::Parse { expected: SCOPES, found: found.to_owned() }.into()
 }
 
 /// It is longer than [`LIMIT`].

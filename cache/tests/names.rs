@@ -147,10 +147,15 @@ fn names_that_others_may_have_written_are_neither_dropped_nor_taken_over() {
         dir.update_names(|names| names.insert(name, [2; 32]).map(drop))
     };
     let signing = || DirOptions::new().sign_with(Arc::clone(&signer));
+    let signed = |options: DirOptions| {
+        options.policy(Policy::Signed).trusted_keys(TrustedKeys::from(signer.public_key()))
+    };
     for (options, told) in [
         (DirOptions::new(), "its mode 0777"),
         (signing(), "it is not signed"),
         (DirOptions::new().sign_with(key("release-1")), "it is not signed"),
+        (signed(DirOptions::new()), "it is not signed"),
+        (signed(signing()), "it is not signed"),
     ] {
         let error = add(options, "b").unwrap_err();
         assert!(error.is_untrusted() && error.to_string().contains(told), "{error}");
@@ -160,11 +165,19 @@ fn names_that_others_may_have_written_are_neither_dropped_nor_taken_over() {
     fs::remove_file(&list).unwrap();
     add(signing(), "a").unwrap();
     assert_eq!(add(signing(), "b").unwrap().len(), 2);
-    let refused = |options: DirOptions, told: &str| {
+    let refuses = |options: DirOptions, told: &str| {
+        let before = fs::read(&list).unwrap();
         let error = add(options, "c").unwrap_err();
         assert!(error.is_untrusted() && error.to_string().contains(told), "{error}");
+        assert_eq!(fs::read(&list).unwrap(), before);
     };
-    refused(DirOptions::new(), "its mode 0777");
+    // Under the policy signed, too, where each of these signatures is believed.
+    let refused = |options: DirOptions, told: &str| {
+        refuses(options.clone(), told);
+        refuses(signed(options), told);
+    };
+    refuses(DirOptions::new(), "its mode 0777");
+    refuses(signed(DirOptions::new()), "signed by release-1, which is no trusted key");
     refused(DirOptions::new().sign_with(key("release-1")), "by release-1 does not hold");
     refused(DirOptions::new().sign_with(key("release-2")), "signed by release-1, which is no");
     refused(signing().names_scope("one"), "for no scope, and one for the scope \"one\"");
@@ -175,6 +188,68 @@ fn names_that_others_may_have_written_are_neither_dropped_nor_taken_over() {
     let both = add(signing().names_scope("one"), "b").unwrap();
     assert_eq!((both.len(), both.scope(), both.signer()), (2, Some("one"), Some("release-1")));
     assert_eq!(Names::read(&list).unwrap(), both);
+    let more = add(signed(signing().names_scope("one")), "c").unwrap();
+    assert_eq!((more.len(), more.scope(), more.signer()), (3, Some("one"), Some("release-1")));
+    // What is no list at all may be somebody else's doing as well.
+    let long = || File::create(&list).unwrap().set_len(1 << 40).unwrap();
+    let link = || symlink("/dev/null", &list).unwrap();
+    for make in [&long as &dyn Fn(), &link] {
+        fs::remove_file(&list).unwrap();
+        make();
+        for (options, told) in [
+            (signing().names_scope("one"), "its mode 0777"),
+            (DirOptions::new(), "its mode 0777"),
+            (signed(signing().names_scope("one")), "it is not signed"),
+        ] {
+            let error = add(options, "d").unwrap_err();
+            assert!(error.is_untrusted() && error.to_string().contains(told), "{error}");
+        }
+        assert!(fs::symlink_metadata(&list).unwrap().len() != 0, "it is there");
+    }
+}
+
+#[test]
+fn what_others_signed_or_for_something_else_is_not_signed_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let [prod, dev] = ["prod-1", "dev-1"].map(|name| Arc::new(key(name)));
+    let mut both = TrustedKeys::from(prod.public_key());
+    both.extend(TrustedKeys::from(dev.public_key()));
+    let options = |scope: &str, with: &Arc<SigningKey>| {
+        let options = DirOptions::new().policy(Policy::Signed).trusted_keys(both.clone());
+        options.names_scope(scope).sign_with(Arc::clone(with))
+    };
+    let path = |name: &str| folder.path().join(name);
+    let place = path("place");
+    fs::create_dir(&place).unwrap();
+    set_mode(&place, 0o777);
+    let reader = || options("prod", &prod).open_image(&place).unwrap();
+    for (number, (scope, with, told)) in [
+        ("staging", &dev, "signed by dev-1"),
+        ("staging", &prod, "for the scope \"staging\""),
+        ("prod", &dev, "signed by dev-1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let other = path(&number.to_string());
+        put(&options(scope, with).open_image(&other).unwrap(), "evil", 6);
+        fs::copy(other.join("names"), place.join("names")).unwrap();
+        let before = fs::read(place.join("names")).unwrap();
+        for error in [
+            reader().update_names(|names| names.insert("good", [1; 32]).map(drop)).unwrap_err(),
+            reader().sign_names(&prod).unwrap_err(),
+        ] {
+            assert!(error.is_untrusted() && error.to_string().contains(told), "{error}");
+        }
+        assert_eq!(fs::read(place.join("names")).unwrap(), before);
+    }
+    // One's own is changed, and found signed.
+    fs::remove_file(place.join("names")).unwrap();
+    assert_eq!(reader().sign_names(&prod).unwrap(), None);
+    put(&reader(), "good", 1);
+    assert_eq!(put(&reader(), "better", 2).len(), 2);
+    assert_eq!(reader().sign_names(&prod).unwrap(), Some(false));
+    assert_eq!(reader().resolve("better").unwrap(), Some([2; 32]));
 }
 
 #[test]

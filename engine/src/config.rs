@@ -221,7 +221,9 @@ impl Config {
 
     /// Bytes of stack that wasm may use, 512 KiB by default; deeper recursion traps. A thread's own
     /// stack is never used up; one that the host made, as for a fiber, has to have so many bytes
-    /// left where wasm is entered on it, and 128 KiB more for functions of the host.
+    /// left where wasm is entered on it, and 128 KiB more for functions of the host. From a function
+    /// of the host that wasm called on one such stack, enter it on the same or on one at a higher
+    /// address: one at a lower address counts as used up, and wasm traps there.
     pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Self {
         self.runtime.max_wasm_stack = bytes;
         self

@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+/// What to do about instructions that never came to be standard, though compilers had them on.
+#[cfg(any(feature = "compile", feature = "wat"))]
+pub(crate) const LEGACY_EXCEPTIONS: &str = "; translate it with `wasm-opt --translate-to-exnref`, \
+    or compile it with clang's `-mllvm -wasm-use-legacy-eh=false`";
+
 macro_rules! features {
     ($($(#[$doc:meta])* $constant:ident = $bit:literal, $name:literal, $state:ident;)*) => {
         /// A set of proposals. A module that uses one which is not in the set is invalid.

@@ -180,6 +180,18 @@ pub struct Difference {
 }
 
 impl Difference {
+    /// Of two lists of proposals, which are long, what is in the one that this engine needs only, and
+    /// what is in the other one only. `None` for other fields, and for lists with names that are not known here.
+    pub fn proposals(&self) -> Option<(Features, Features)> {
+        let set = |list: &str| {
+            let mut names = list.split('+').map(Features::from_name);
+            names.try_fold(Features::NONE, |set, name| Some(set.union(name?)))
+        };
+        let (found, expected) = (set(&self.found)?, set(&self.expected)?);
+        let differs = self.field == "features" && found != expected;
+        differs.then(|| (expected.difference(found), found.difference(expected)))
+    }
+
     /// How many extensions one of two levels of processors has and the other has not; 0 for all
     /// other fields.
     pub(crate) fn distance(&self, arch: Arch) -> u32 {
@@ -206,20 +218,20 @@ impl Difference {
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} is {}, this engine needs {}", self.field, self.found, self.expected)?;
-        if self.field == "features" {
-            // Two long lists: what is in one of them only.
-            let set = |list: &str| {
-                let known = list.split('+').filter_map(Features::from_name);
-                known.fold(Features::NONE, Features::union)
-            };
-            let (found, expected) = (set(&self.found), set(&self.expected));
-            for (word, names) in
-                [("without", expected.difference(found)), ("with", found.difference(expected))]
-            {
-                if !names.is_empty() {
-                    write!(f, "; it is made {word} {names}")?;
+        match self.proposals() {
+            Some((more, less)) => {
+                write!(f, "{}: this engine", self.field)?;
+                let separator = if more.is_empty() || less.is_empty() { "" } else { ", and" };
+                let list = |names: Features| names.to_string().replace('+', ", ");
+                if !more.is_empty() {
+                    write!(f, " also has {}{separator}", list(more))?;
                 }
+                if !less.is_empty() {
+                    write!(f, " lacks {}", list(less))?;
+                }
+            }
+            None => {
+                write!(f, "{} is {}, this engine needs {}", self.field, self.found, self.expected)?;
             }
         }
         if self.lacking.is_empty() {
@@ -352,7 +364,7 @@ mod tests {
         let own = Fingerprint { features: base().features.with(threads, false), ..base() };
         let theirs = Fingerprint { features: found, ..own }.to_bytes();
         let text = nearest_differences(&[own], [&*theirs])[0].to_string();
-        assert!(text.ends_with("; it is made without simd; it is made with threads"), "{text}");
+        assert!(text == "features: this engine also has simd, and lacks threads", "{text}");
     }
 
     #[test]

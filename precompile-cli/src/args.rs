@@ -30,13 +30,13 @@ Environment:
                          500M; none for no limit
   PRECOMPILE_CACHE_VERIFY  auto, header, full or signed
   PRECOMPILE_CACHE_KEYS  files of trusted keys, separated by colons
-  PRECOMPILE_CACHE_SCOPE  what lists of names have to be for
+  PRECOMPILE_CACHE_SCOPE  what lists of names have to be for, and are written for
   PRECOMPILE_RECORD      a file to which each run appends what it asked for, for
                          --from
   SOURCE_DATE_EPOCH      the time of what --out writes, in seconds since 1970
 The cache directory is $XDG_CACHE_HOME/precompile unless one is named; that one
-holds 10 GiB at most, a named one has no limit. Programs with set-user-ID ignore
-all of these.
+holds 10 GiB at most, a named one has no limit. In programs with set-user-ID
+these only restrict: the mode, the scope, and full and signed count.
 
 A file that is named like a command is written ./NAME.";
 
@@ -144,7 +144,7 @@ pub(crate) struct Warm {
     #[arg(long, value_name = "FILE", help_heading = "Trust")]
     pub(crate) sign_key: Option<PathBuf>,
     /// Say in the list of names that it is for SCOPE, such as plugins-prod: who reads with --scope SCOPE
-    /// takes no other list, whoever signed it
+    /// takes no other list, whoever signed it. Without it, what PRECOMPILE_CACHE_SCOPE says
     #[arg(long, value_name = "SCOPE", value_parser = units::parse_scope, help_heading = "Trust")]
     pub(crate) scope: Option<String>,
     /// Write a list of the modules and their entries into FILE, as JSON, for `check --manifest` and
@@ -271,10 +271,12 @@ pub(crate) struct Tuning {
     /// all, wasm1, wasm2 or wasm3 and changes of that; or a list, such as simd,bulk-memory
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     pub(crate) features: Option<String>,
-    /// Give every NaN the same bits on all processors
+    /// Give every NaN the same bits on all processors; without this, their signs and payloads may differ
     #[arg(long)]
     pub(crate) nan_canonicalization: bool,
-    /// Relaxed vector instructions: the same results on all processors, or what is fast on one
+    /// Relaxed vector instructions: the same results on all processors, as the specification's
+    /// deterministic profile has them (a madd rounds twice; for bits of NaNs, --nan-canonicalization),
+    /// or what is fast on one
     #[arg(long, value_name = "HOW", default_value = "deterministic")]
     pub(crate) relaxed_simd: RelaxedSimd,
 }
@@ -466,7 +468,8 @@ pub(crate) struct Sign {
     /// The file of the secret key
     #[arg(long, value_name = "FILE")]
     pub(crate) key: PathBuf,
-    /// Say in the list of names that it is for SCOPE; without it, what the list says stays
+    /// Say in the list of names that it is for SCOPE; without it and PRECOMPILE_CACHE_SCOPE, what the
+    /// list says stays
     #[arg(long, value_name = "SCOPE", value_parser = units::parse_scope)]
     pub(crate) scope: Option<String>,
     #[command(flatten)]
@@ -485,6 +488,8 @@ pub(crate) struct Settings {
 
 /// Run scripts of tests, in the format of WebAssembly's own.
 #[derive(Debug, Args)]
+// Scripts run here, and code for elsewhere does not.
+#[command(mut_arg("target", |arg| arg.hide(true)), mut_arg("platform", |arg| arg.hide(true)))]
 pub(crate) struct Wast {
     /// Scripts, folders of them, or - for standard input
     #[arg(required = true, value_name = "FILE|DIR|-")]

@@ -2,6 +2,7 @@
 
 use crate::commands::modules;
 use crate::report;
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -48,6 +49,7 @@ impl Input {
             return Err(problem.clone());
         }
         let bytes = read(&self.path)?;
+        refuse_compiled(&bytes)?;
         match self.digest {
             Some(digest) if modules::digest(&bytes)? != digest => {
                 Err("it was changed while it was looked at; try again".to_string())
@@ -57,9 +59,16 @@ impl Input {
     }
 }
 
-/// All modules that `paths` stand for, in order: those of a folder sorted by name.
+/// All modules that `paths` stand for, in order: those of a folder sorted by name. The same file by the
+/// same name is one, however often it is named.
 pub(crate) fn expand(paths: &[PathBuf]) -> Vec<Input> {
-    expand_to(paths, &["wasm", "wat"])
+    let mut known = HashSet::new();
+    let mut all = expand_to(paths, &["wasm", "wat"]);
+    all.retain(|input| match input.path.canonicalize() {
+        Ok(real) if !is_stdin(&input.path) => known.insert((real, input.name.clone())),
+        _ => true,
+    });
+    all
 }
 
 /// The same for scripts of tests.
@@ -122,6 +131,32 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let file = open(path)?;
     let len = file.metadata().map_err(|error| explain(&error))?.len();
     read_limited(file, usize::try_from(len).unwrap_or(usize::MAX))
+}
+
+/// Refuses what is compiled already.
+pub(crate) fn refuse_compiled(bytes: &[u8]) -> Result<(), String> {
+    if !bytes.starts_with(b"\x7fELF") {
+        return Ok(());
+    }
+    match precompile::inspect(bytes) {
+        // The decoder says what it expected instead.
+        Err(error) if error.kind() == precompile::ErrorKind::Corrupt => Ok(()),
+        // Of this version, or of another.
+        _ => Err("it is compiled already, an artifact or an entry of a cache: see `precompile \
+                  inspect FILE`, and name the module that it was made from"
+            .to_string()),
+    }
+}
+
+/// The same of a file that is to be opened by its name, if it can be looked at.
+pub(crate) fn refuse_compiled_file(mut file: File) -> Result<(), String> {
+    let mut magic = [0; 4];
+    if file.read_exact(&mut magic).is_err() || magic != *b"\x7fELF" {
+        return Ok(());
+    }
+    let mut bytes = magic.to_vec();
+    file.read_to_end(&mut bytes).map_err(|error| explain(&error))?;
+    refuse_compiled(&bytes)
 }
 
 /// Opens a regular file that may be a module by its length. Whatever else has the name is refused, and never waited for.

@@ -1,7 +1,7 @@
 //! From arguments to what they mean: settings of engines, and which cache.
 
 use crate::args::{self, Code, DirArgs, LayerArgs, Run, Trust, Tuning, Verify};
-use crate::{input, platform, report, trusted};
+use crate::{input, platform, report, trusted, units};
 use precompile::cache::{
     DirOptions, ErrorKind, Layers, LayersBuilder, Mode, Policy, Problem, SigningKey, TrustAnyone,
     TrustedKeys,
@@ -163,7 +163,7 @@ fn levels(code: &Code, arch: Arch, targets: &[Target]) -> Result<Vec<CpuLevel>, 
             // It may be meant for another one of the targets.
             Err(error) => {
                 if !targets.iter().any(|target| CpuLevel::parse(name, target.arch()).is_ok()) {
-                    return Err(Usage(error.to_string()));
+                    return Err(unknown_level(name, arch, &error));
                 }
             }
         }
@@ -172,6 +172,22 @@ fn levels(code: &Code, arch: Arch, targets: &[Target]) -> Result<Vec<CpuLevel>, 
         levels.push(CpuLevel::portable(arch));
     }
     Ok(levels)
+}
+
+/// A level that there is not for `arch`; it may be one of another.
+fn unknown_level(name: &str, arch: Arch, error: &impl std::fmt::Display) -> Usage {
+    let others = [
+        (Arch::X86_64, "x86-64", "x86_64-unknown-linux-gnu"),
+        (Arch::Aarch64, "aarch64", "aarch64-unknown-linux-gnu"),
+    ];
+    let mut others = others.iter().filter(|(other, ..)| *other != arch);
+    let found = others.find(|(other, ..)| CpuLevel::parse(name, *other).is_ok());
+    Usage(match found {
+        Some((_, other, target)) => format!(
+            "`{name}` is a CPU level of {other}: for code that runs there add --target {target}"
+        ),
+        None => error.to_string(),
+    })
 }
 
 /// The engines of an app that has these settings: on this host, one that takes the best level that
@@ -214,7 +230,7 @@ pub(crate) fn run_config(args: &Run) -> Result<Config, Usage> {
     if let Some(name) = &args.cpu {
         let arch = Target::host().map(|host| host.arch());
         let arch = arch.ok_or_else(|| Usage("there is no code for this host".to_string()))?;
-        config.cpu(CpuLevel::parse(name, arch).map_err(|error| Usage(error.to_string()))?);
+        config.cpu(CpuLevel::parse(name, arch).map_err(|error| unknown_level(name, arch, &error))?);
     }
     if let Some(how) = args.bounds {
         config.bounds(bounds(how));
@@ -472,11 +488,25 @@ fn from_env(dir: &DirArgs, without: &[&str]) -> LayersBuilder {
     })
 }
 
+/// What a list of names is for that is written or signed: what is named, or else what the environment
+/// has its readers ask for.
+pub(crate) fn list_scope(named: Option<&str>) -> Result<Option<String>, Usage> {
+    let layers = from_env(&DirArgs::default(), &["PRECOMPILE_RECORD"]);
+    match (named, layers.scope()) {
+        (Some(scope), _) => Ok(Some(scope.to_string())),
+        (None, Some(scope)) => units::parse_scope(scope)
+            .map(Some)
+            .map_err(|problem| Usage(format!("PRECOMPILE_CACHE_SCOPE: {problem}"))),
+        (None, None) => Ok(None),
+    }
+}
+
 /// Whether the environment asks for what cannot be: that is told whatever the cache has. That there
-/// is no home is not asked for.
+/// is no home, or whose rights this process has, is not asked for.
 pub(crate) fn is_of_environment(problem: &Problem) -> bool {
-    let is_asked = !matches!(problem.error.kind(), ErrorKind::NoHome | ErrorKind::Privileged);
-    problem.layer.is_none() && is_asked
+    use ErrorKind::{NoHome, Privileged, UnknownRights};
+    let kind = problem.error.kind();
+    problem.layer.is_none() && !matches!(kind, NoHome | Privileged | UnknownRights { .. })
 }
 
 /// With the directories below, and those that are trusted.

@@ -262,3 +262,29 @@ fn a_start_function_stops_too() {
     let result = ticking(&engine, || Instance::new(&mut store, &module, &[]));
     assert_eq!(trapped(result), Trap::Interrupt);
 }
+
+#[test]
+fn a_callback_that_puts_itself_away_is_not_asked_again() {
+    let engine = engine();
+    let mut store = store(&engine, 0);
+    let instance = instance(&mut store, r#"(module (func (export "spin") (loop (br 0))))"#, &[]);
+    let spin = instance.get_typed_func::<(), ()>(&mut store, "spin").unwrap();
+    store.epoch_deadline_callback(|mut store| {
+        *store.data_mut() += 1;
+        store.epoch_deadline_trap();
+        Ok(UpdateDeadline::Continue(0))
+    });
+    store.set_epoch_deadline(0);
+    assert_eq!(trapped(spin.call(&mut store, ())), Trap::Interrupt);
+    assert_eq!(*store.data(), 1);
+    // One that leaves things as they are is.
+    store.epoch_deadline_callback(|mut store| {
+        *store.data_mut() += 1;
+        Ok(match *store.data() {
+            2 => UpdateDeadline::Continue(0),
+            _ => UpdateDeadline::Interrupt,
+        })
+    });
+    assert_eq!(trapped(spin.call(&mut store, ())), Trap::Interrupt);
+    assert_eq!(*store.data(), 3);
+}

@@ -27,7 +27,7 @@ fn before_and_after() {
     check(&["--cpu", "x86-64-v3"]).expect(4, &["cpu is x86-64-v2, this engine needs x86-64-v3"]);
     check(&["--bounds", "explicit"]).expect(4, &["bounds is guard"]);
     check(&["--opt-level", "none"]).expect(4, &["opt-level is speed"]);
-    check(&["--features", "-simd"]).expect(4, &["features is"]);
+    check(&["--features", "-simd"]).expect(4, &["features: this engine lacks simd"]);
     assert_eq!(tree(&world.path("cache")).len(), before.len() + 2);
 }
 

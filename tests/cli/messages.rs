@@ -165,3 +165,105 @@ fn usage_lines_have_what_may_be_there_instead_of_files() {
         }
     }
 }
+
+/// The folded form, which the parser of the text format does not know.
+const FOLDED: &str = "(module (func (export \"f\") (try (do (nop)) (catch_all (nop)))))";
+
+#[test]
+fn what_can_never_be_compiled_is_no_miss() {
+    let world = World::new();
+    let cache = world.arg("cache");
+    let write = |name, text: &str| world.write(name, text).to_str().unwrap().to_string();
+    let folded = write("folded.wat", FOLDED);
+    let flat = write("flat.wat", "(module (func try nop catch_all nop end))");
+    let wide = write(
+        "wide.wat",
+        "(module (func (result i64 i64)
+            (i64.mul_wide_u (i64.const 1) (i64.const 2))))",
+    );
+    let wrong = write("wrong.wat", "(module (func (result i32)))");
+    for command in ["explain", "check"] {
+        let ask = |file: &str| world.run(&[command, "--cache-dir", &cache, file]);
+        for file in [&folded, &flat] {
+            ask(file).expect(1, &["Invalid", "legacy-exceptions", "--translate-to-exnref"]);
+        }
+        let off = ask(&wide);
+        off.expect(1, &["wide-arithmetic, which is switched off; switch on with `--features +"]);
+        assert!(!off.stderr.contains("Config::"), "{}", off.stderr);
+        ask(&wrong).expect(1, &["Invalid", "type mismatch"]);
+    }
+    assert!(!world.path("cache").exists());
+    let ended = world.run(&["run", "--cache-dir", &cache, &folded]);
+    ended.expect(125, &["legacy-exceptions", "folded.wat:1:"]);
+    assert!(!ended.stderr.contains("<anon>"), "{}", ended.stderr);
+}
+
+#[test]
+fn features_differ_by_a_few_names() {
+    let world = World::new();
+    let cache = world.arg("cache");
+    let file = hello();
+    world.run(&["--cache-dir", &cache, &file]).expect(0, &[]);
+    let features = "+wide-arithmetic,-simd,-relaxed-simd";
+    let args = ["--cpu", "x86-64-v2", "--target", "x86_64-linux", "--features", features];
+    let told = "features: this engine also has wide-arithmetic, and lacks simd, relaxed-simd";
+    let ask = |command| world.run(&[&[command, "--cache-dir", &cache, &file][..], &args].concat());
+    ask("check").expect(4, &[told]);
+    let explained = ask("explain");
+    explained.expect(4, &[]);
+    assert!(explained.text().contains(told), "{}", explained.text());
+    let row = "features: wanted is also wide-arithmetic, not wanted is simd, relaxed-simd";
+    assert!(explained.text().contains(row), "{}", explained.text());
+}
+
+#[test]
+fn levels_of_other_instruction_sets_are_known() {
+    let world = World::new();
+    for (level, target) in
+        [("aarch64", "aarch64-unknown-linux-gnu"), ("x86-64-v3", "x86_64-unknown-linux-gnu")]
+    {
+        let is_own = level.starts_with(std::env::consts::ARCH.split('_').next().unwrap());
+        if !is_own {
+            let told = [&format!("a CPU level of {level}")[..], &format!("--target {target}")];
+            world.run(&["--cpu", level, &hello()]).expect(2, &told);
+        }
+    }
+}
+
+#[test]
+fn entries_are_no_modules() {
+    let world = World::new();
+    world.warm(&program("hello"));
+    let entry = &world.entries("cache")[0];
+    let entry = entry.to_str().unwrap();
+    for (args, code) in [(&[entry][..], 1), (&["check", entry], 1), (&["run", entry], 125)] {
+        world.run(args).expect(code, &["compiled already", "precompile inspect"]);
+    }
+    // Other programs are what the decoder says.
+    world.run(&["run", "/bin/sh"]).expect(125, &["magic header"]);
+}
+
+#[test]
+fn the_same_file_counts_once() {
+    let world = World::new();
+    let (cache, file) = (world.arg("cache"), hello());
+    let args = ["--format", "json", "--cache-dir", &cache, &file, &file, &file];
+    let ended = world.run(&args);
+    ended.expect(0, &["1 compiled"]);
+    let told: serde_json::Value = serde_json::from_str(ended.text()).unwrap();
+    assert_eq!(told["modules"].as_array().unwrap().len(), 1, "{told}");
+}
+
+#[test]
+fn tables_stay_narrow_with_native_levels() {
+    let world = World::new();
+    let cache = world.arg("cache");
+    world.run(&["--cpu", "native", "--cache-dir", &cache, &hello()]).expect(0, &[]);
+    for command in ["ls", "stats"] {
+        let ended = world.run(&["cache", command, "--cache-dir", &cache]);
+        ended.expect(0, &[]);
+        assert!(ended.text().contains("native(…)"), "{}", ended.text());
+        let is_narrow = |line: &str| line.chars().count() <= 120;
+        assert!(ended.text().lines().skip(1).all(is_narrow), "{}", ended.text());
+    }
+}

@@ -327,4 +327,66 @@ fn a_list_is_for_a_scope() {
     world.run(&cache).expect(2, &["add --names or --out"]);
     world.run(&[&["--no-names", "--out", &copy], &cache[2..]].concat()).expect(2, &["add --names"]);
     world.run(&["--out", &copy, "--scope", "", sort]).expect(2, &["expected a scope"]);
+    // Signing tells it as well, once.
+    let sign = ["sign", "--key", &key, "--scope", "one", &copy];
+    let told = "are for the scope \"one\" now, and were for \"two\"";
+    world.run(&sign).expect(0, &[told, "lists signed: 1"]);
+    let again = world.run(&sign);
+    again.expect(0, &["lists signed: 0"]);
+    assert!(!again.stderr.contains("are for the scope"), "{}", again.stderr);
+}
+
+/// Who writes with the environment that readers have writes what they read.
+#[test]
+fn lists_are_written_for_the_scope_of_the_environment() {
+    let world = world(&["--sign-key", "KEY", "--no-names"]);
+    let (key, image) = (world.arg("release-1.key"), world.arg("image"));
+    let plugins = world.arg("plugins");
+    let with = |scope: &str, args: &[&str]| {
+        let mut command = world.command();
+        command.env("PRECOMPILE_CACHE_SCOPE", scope).args(args);
+        finish(&mut command, b"")
+    };
+    let scope = |dir: &str| {
+        let names = Names::read(world.path(dir).join("names")).unwrap();
+        names.scope().map(String::from)
+    };
+    with("prod", &["--out", &image, &plugins]).expect(0, &[]);
+    assert_eq!(scope("image").as_deref(), Some("prod"));
+    let cache = world.arg("cache");
+    with("prod", &["--cache-dir", &cache, "--names", &plugins]).expect(0, &[]);
+    let hello = ["run", "--require-hit", "--cache-dir", &cache, "--name", "hello.wasm"];
+    with("prod", &hello).expect(0, &[]);
+    with("test", &hello).expect(124, &[]);
+    with("test", &["--out", &image, "--scope", "prod", &plugins]).expect(0, &[]);
+    assert_eq!(scope("image").as_deref(), Some("prod"), "what is named counts first");
+    with("test", &["sign", "--key", &key, &image]).expect(0, &["were for \"prod\""]);
+    assert_eq!(scope("image").as_deref(), Some("test"));
+    with("", &["sign", "--key", &key, &image]).expect(0, &["lists signed: 0"]);
+    for bad in [&["--out", &image, &plugins][..], &["sign", "--key", &key, &image]] {
+        with(" ", bad).expect(2, &["PRECOMPILE_CACHE_SCOPE: expected a scope"]);
+    }
+    assert_eq!(scope("image").as_deref(), Some("test"));
+    // It is told once.
+    let mut command = world.command();
+    command.env("PRECOMPILE_CACHE_SCOPE", " ").env("PRECOMPILE_CACHE_DIR", "");
+    let ended = finish(command.args(["cache", "dir"]), b"");
+    assert_eq!(ended.stderr.matches("expected a scope").count(), 1, "{}", ended.stderr);
+}
+
+/// What cannot be written for another reason is not put down to the list.
+#[test]
+fn a_folder_for_temporary_files_that_others_write_to_is_not_the_list() {
+    let world = world(&[]);
+    let image = world.arg("image");
+    let warm = || world.run(&["--out", &image, &world.arg("plugins")]);
+    fs::create_dir(world.path("image/.tmp")).unwrap();
+    set_mode(&world.path("image/.tmp"), 0o777);
+    let ended = warm();
+    ended.expect(1, &[".tmp", "its mode 0777"]);
+    assert!(!ended.stderr.contains("remove the list"), "{}", ended.stderr);
+    // An image that is done takes it away if it is empty.
+    _ = fs::remove_dir(world.path("image/.tmp"));
+    set_mode(&world.path("image/names"), 0o666);
+    warm().expect(1, &["or remove the list"]);
 }

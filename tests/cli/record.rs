@@ -160,7 +160,7 @@ fn a_damaged_record_is_refused_with_the_line() {
         from(&world, "cache", &[]).expect(1, &["nothing is recorded"]);
     }
     let huge = fs::File::create(world.path("record")).unwrap();
-    huge.set_len((64 << 20) + 1).unwrap();
+    huge.set_len((96 << 20) + 1).unwrap();
     from(&world, "cache", &[]).expect(1, &["too long to be a record"]);
     fs::remove_file(world.path("record")).unwrap();
     from(&world, "cache", &[]).expect(1, &["record: no such file"]);
@@ -203,9 +203,35 @@ fn set_user_id_programs_read_no_environment() {
         command.env(name, world.path("theirs"));
     }
     let ended = finish(&mut command, b"");
-    ended.expect(0, &["its environment is not read", "no variable counts"]);
+    ended.expect(0, &["its environment only restricts", "stricter policies count"]);
     assert!(ended.text().starts_with("hello"));
     assert!(!world.path("theirs").exists() && !world.path(".cache").exists());
+    command.env("PRECOMPILE_CACHE_MODE", "require-hit");
+    finish(&mut command, b"").expect(124, &[]);
+}
+
+/// Those who write at once write a line each when it is all but full.
+#[test]
+fn a_full_record_is_warmed_from_and_told() {
+    use std::os::unix::fs::FileExt;
+    let world = World::new();
+    let hello = program("hello");
+    run(&world, &[text(&hello)]).expect(0, &[]);
+    let line = fs::metadata(world.path("record")).unwrap().len();
+    let limit = 64 << 20;
+    let fill = |to: u64| {
+        let file = fs::OpenOptions::new().write(true).open(world.path("record")).unwrap();
+        // Empty lines are passed over.
+        file.write_all_at(&vec![b'\n'; (to - line) as usize], line).unwrap();
+        file.set_len(to).unwrap();
+    };
+    fill(limit - 10);
+    let ended = run(&world, &[text(&hello)]);
+    ended.expect(0, &["what was loaded is not recorded", "empty it"]);
+    assert_eq!(ended.stderr.matches("not recorded").count(), 1, "{}", ended.stderr);
+    fill(limit + 100 * line);
+    run(&world, &[text(&hello)]).expect(0, &["it is full", "warm from it, and empty it"]);
+    from(&world, "cache", &[]).expect(0, &["1 compiled"]);
 }
 
 /// The same list that `--from` warms is what `check --from` asks for, without the modules.

@@ -72,7 +72,7 @@ fn functions_are_called_by_name() {
         assert_eq!(ended.text(), printed, "{args:?}");
     }
     for (args, text) in [
-        (&["add", "1"][..], "takes 2 arguments, there are 1"),
+        (&["add", "1"][..], "takes 2 arguments, there is 1: `1`"),
         (&["add", "1", "x"], "argument 2: expected an i32"),
         (&["half", "x"], "argument 1: expected an f64"),
         (&["missing"], "there is no export `missing`: it exports `add`"),
@@ -150,7 +150,7 @@ fn settings_are_those_of_warming() {
         world.run(&check).expect(0, &[]);
         let run = ["run", "-v", "--require-hit", "--cache-dir", &cache];
         world.run(&[&run[..], settings, &[file]].concat()).expect(0, &["hit dir", "compiles: 0"]);
-        world.run(&[&run[..], &[file]].concat()).expect(124, &[&format!("{field} is ")]);
+        world.run(&[&run[..], &[file]].concat()).expect(124, &[&format!("differs: {field}")]);
         std::fs::remove_dir_all(&cache).unwrap();
     }
     let refused = "needs the proposal wide-arithmetic, which is switched off";
@@ -386,4 +386,45 @@ fn names_of_modules_stay_on_their_line() {
     check("shared.wat", shared, 125, 4);
     let twice = format!("(module (func (export \"{forged}\")) (func (export \"{forged}\")))");
     check("twice.wat", twice, 125, 1);
+}
+
+#[test]
+fn values_are_spelled_as_in_the_text_format() {
+    let world = World::new();
+    let text = r#"(module
+        (func (export "f32") (param f32) (result f32) (local.get 0))
+        (func (export "f64") (param f64) (result f64) (local.get 0))
+        (func (export "bits") (param f64) (result i64) (i64.reinterpret_f64 (local.get 0))))"#;
+    let file = world.write("same.wat", text);
+    let file = file.to_str().unwrap();
+    for (name, given, printed) in [
+        ("f32", "nan:0x200001", "nan:0x200001"),
+        ("f64", "-nan:0x1", "-nan:0x1"),
+        ("f64", "-nan", "-nan"),
+        ("f64", "1_000.5", "1000.5"),
+        ("bits", "0x1p-1074", "1"),
+    ] {
+        // Before the values, too, options may be ended.
+        for end in [&[][..], &["--"]] {
+            let args = [&["--invoke", name, file][..], end, &[given]].concat();
+            let ended = run(&world, &args);
+            ended.expect(0, &[]);
+            assert_eq!(ended.text().trim_end(), printed, "{args:?}");
+        }
+    }
+    run(&world, &["--invoke", "f32", file, "x"])
+        .expect(125, &["expected an f32: decimal, 0x1.8p-3"]);
+    let told = "takes 1 argument, there are 2: `1` `--`";
+    run(&world, &["--invoke", "f32", file, "1", "--"]).expect(125, &[told]);
+}
+
+#[test]
+fn stacks_without_room_are_told() {
+    let world = World::new();
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -s 64 && exec \"$0\" run \"$1\""]);
+    command.arg(tests::precompile_binary()).arg(program("hello")).env_clear();
+    let ended = finish(command.env("HOME", world.path("home")), b"");
+    ended.expect(134, &["call stack exhausted before any wasm was entered", "ulimit -s"]);
+    assert!(!ended.stderr.contains("backtrace"), "{}", ended.stderr);
 }

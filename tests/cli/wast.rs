@@ -333,3 +333,26 @@ fn a_script_that_crashes_fails() {
         assert!(told.contains(text), "{told}");
     }
 }
+
+#[test]
+fn the_time_is_named_by_which_a_script_ends() {
+    let world = World::new();
+    let text = r#"(module (func (export "spin") (loop (br 0)))) (invoke "spin")"#;
+    let script = world.write("spin.wast", text);
+    for how in [&["--epoch-interruption"][..], &[]] {
+        let args = [&["wast", "--timeout", "1", script.to_str().unwrap()][..], how].concat();
+        world.run(&args).expect(1, &["takes longer than 1 s", "(--timeout)"]);
+    }
+    let help = world.run(&["wast", "--help"]);
+    let is_listed = |name: &str| help.text().lines().any(|line| line.trim().starts_with(name));
+    assert!(is_listed("--cpu") && !is_listed("--target") && !is_listed("--platform"));
+}
+
+#[test]
+fn folded_legacy_exceptions_are_skipped() {
+    let world = World::new();
+    let text = "(module (func (export \"f\") (try (do (nop)) (catch_all (nop)))))";
+    let script = world.write("legacy.wast", text);
+    let ended = world.run(&["wast", script.to_str().unwrap()]);
+    ended.expect(0, &["Skipped", "legacy-exceptions", "1 script, 0 failed, 1 skipped"]);
+}

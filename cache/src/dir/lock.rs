@@ -20,7 +20,8 @@ use crate::key::{Key, to_hex};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
-/// The folder may go away while a lock is made in it: how often to make it again at once.
+/// The folder may go away while a lock is made in it: how often to make it again, one time after the
+/// other.
 const FOLDER_ATTEMPTS: usize = 20;
 
 /// The right to work on a key, among the processes that share a directory. Made by
@@ -82,15 +83,18 @@ impl DirCache {
         let deadline = Instant::now().checked_add(wait);
         let mut pause = FIRST_PAUSE;
         let mut waited = false;
-        let mut attempts = 0;
+        let mut absences = 0;
         loop {
             let folder = self.own_dir(place)?;
-            attempts += 1;
             let file = match self.disk.open_lock(folder.as_fd(), name) {
                 // Another process has removed the folder, which was empty: an image that is done.
-                Err(error) if is_absent(&error) && attempts < FOLDER_ATTEMPTS => continue,
+                Err(error) if is_absent(&error) && absences < FOLDER_ATTEMPTS => {
+                    absences += 1;
+                    continue;
+                }
                 opened => opened.map_err(failed)?,
             };
+            absences = 0;
             // Who holds it meanwhile may do work on a key that the next one does as well, and no more.
             // A change of the list would be lost: that lock is left to its next holder.
             let give_up = |error| {
@@ -131,4 +135,53 @@ pub(super) fn is_unsupported(error: &std::io::Error) -> bool {
         Errno::from_io_error(error),
         Some(Errno::BADF | Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL)
     )
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::dir::DirOptions;
+    use crate::dir::disk::Moment;
+    use crate::testing::Operation;
+
+    #[test]
+    fn who_has_waited_long_survives_that_the_folder_goes_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Key::new([1; 32], [2; 32]);
+        let first = DirCache::open(folder.path()).unwrap();
+        let held = first.lock(&key, Duration::ZERO).unwrap().unwrap();
+        let rounds = Arc::new(AtomicUsize::new(0));
+        let mut options = DirOptions::new();
+        let seen = Arc::clone(&rounds);
+        options.disk.watch = Some(Arc::new(move |operation, moment| {
+            if (operation, moment) != (Operation::Create, Moment::Before) {
+                return Ok(());
+            }
+            match seen.fetch_add(1, Ordering::Relaxed) {
+                // After more waiting than there are attempts, and nearly as often as is borne.
+                25..44 => Err(Errno::NOENT.into()),
+                _ => Ok(()),
+            }
+        }));
+        let second = options.open(folder.path()).unwrap();
+        thread::scope(|scope| {
+            let lock = scope.spawn(|| second.lock(&key, Duration::from_secs(60)));
+            while rounds.load(Ordering::Relaxed) < 46 && !lock.is_finished() {
+                thread::sleep(FIRST_PAUSE);
+            }
+            drop(held);
+            assert!(lock.join().unwrap().unwrap().unwrap().waited());
+        });
+        // What never comes is not waited for.
+        let mut options = DirOptions::new();
+        options.disk.watch = Some(Arc::new(move |operation, _| match operation {
+            Operation::Create => Err(Errno::NOENT.into()),
+            _ => Ok(()),
+        }));
+        let third = options.open(folder.path()).unwrap();
+        assert!(third.lock(&key, Duration::from_secs(60)).is_err());
+    }
 }

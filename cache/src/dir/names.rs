@@ -11,6 +11,7 @@ use rustix::fs::{FileType, Mode, Stat};
 use rustix::io::Errno;
 
 use super::lock::{KeyLock, is_unsupported};
+use super::trust::Trust;
 use super::write::Temporary;
 use super::{DirCache, layout, read};
 use crate::error::{Distrust, Error, ErrorKind, Result};
@@ -92,8 +93,9 @@ impl DirCache {
     /// one is asked ([`Layers::resolve`](crate::Layers::resolve)).
     ///
     /// Processes that do so at once wait for each other. A list that is damaged is replaced as if it
-    /// were empty. Where others may write, the one that is there is kept if it has a signature by the
-    /// key that the new one gets, and the same scope. Returns the list.
+    /// were empty. Where others may write, and under [`Policy::Signed`] everywhere, the one that is
+    /// there must have a signature by the key that the new one gets, and the same scope. Returns the
+    /// list.
     ///
     /// # Errors
     /// What `change` returns; [`Untrusted`](ErrorKind::Untrusted) when there is a list that somebody
@@ -102,14 +104,7 @@ impl DirCache {
     pub fn update_names(&self, change: impl FnOnce(&mut Names) -> Result<()>) -> Result<Names> {
         self.writable()?;
         let _lock = self.lock_names()?;
-        let before = match self.names_of_any_scope() {
-            Err(error) if error.is_untrusted() => self.own_names(error),
-            before => before,
-        };
-        let before = match before {
-            Err(error) if matches!(error.kind(), ErrorKind::Names { .. }) => None,
-            before => before?,
-        };
+        let before = self.names_to_change()?;
         let mut names = before.as_deref().cloned().unwrap_or_default();
         change(&mut names)?;
         if let Some(scope) = self.scope.as_deref() {
@@ -127,26 +122,58 @@ impl DirCache {
         Ok(names)
     }
 
+    /// The list that a change starts from. What is in it gets this user's scope and signature: where
+    /// others may write, that it is by a trusted key does not do.
+    fn names_to_change(&self) -> Result<Option<Arc<Names>>> {
+        let with = self.sign_with.as_deref();
+        if let Trust::Signatures = self.trust {
+            return self.own_names(with, self.distrusted_names(Distrust::Unsigned));
+        }
+        match self.names_of_any_scope() {
+            Err(error) if error.is_untrusted() => self.own_names(with, error),
+            Err(error) if is_damaged(&error) => Ok(None),
+            names => names,
+        }
+    }
+
     /// The list of a directory that is not trusted, for the `reason` that is given, if it is one that
     /// this user has signed for what it is about to be signed for again.
-    fn own_names(&self, reason: Error) -> Result<Option<Arc<Names>>> {
-        let Some((file, stat)) = self.open_names()? else { return Ok(None) };
-        let Some(with) = &self.sign_with else { return Err(reason) };
-        let own = TrustedKeys::from(with.public_key());
-        let names = self.read_signed_names(&file, &stat, &own)?;
-        self.check_scope(&names)?;
-        Ok(Some(Arc::new(names)))
+    fn own_names(&self, with: Option<&SigningKey>, reason: Error) -> Result<Option<Arc<Names>>> {
+        let read = || {
+            let Some((file, stat)) = self.open_names()? else { return Ok(None) };
+            let own = match (with, self.trust) {
+                (Some(with), _) => TrustedKeys::from(with.public_key()),
+                // Without a key no signature is this user's, which is what it is refused for.
+                (None, Trust::Signatures) => TrustedKeys::new(),
+                (None, _) => return Err(reason.clone()),
+            };
+            let names = self.read_signed_names(&file, &stat, &own)?;
+            self.check_scope(&names)?;
+            Ok(Some(Arc::new(names)))
+        };
+        // What cannot be read is not dropped either: who else may write here can make it so.
+        read().map_err(|error| if is_damaged(&error) { reason.clone() } else { error })
     }
 
     /// Signs the list, with the [scope](crate::DirOptions::names_scope) that the directory was opened
     /// with; `Ok(None)` when there is none, `false` when it already has both, the signature by this key.
+    ///
+    /// Whatever the list says is signed. So it must be under the trust rule, whoever it was for and
+    /// signed by; under [`Policy::Signed`], which is for places where others may write, it must have
+    /// both already.
     ///
     /// # Errors
     /// When it is damaged or not to be trusted, or cannot be written.
     pub fn sign_names(&self, with: &SigningKey) -> Result<Option<bool>> {
         self.writable()?;
         let _lock = self.lock_names()?;
-        let Some(names) = self.names_of_any_scope()? else { return Ok(None) };
+        let names = match self.trust {
+            Trust::Signatures => {
+                self.own_names(Some(with), self.distrusted_names(Distrust::Unsigned))?
+            }
+            _ => self.names_of_any_scope()?,
+        };
+        let Some(names) = names else { return Ok(None) };
         let mut names = Names::clone(&names);
         if let Some(scope) = self.scope.as_deref() {
             names.set_scope(Some(scope))?;
@@ -257,6 +284,11 @@ impl DirCache {
             },
         }
     }
+}
+
+/// Whether there is something that is no list.
+fn is_damaged(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Names { .. })
 }
 
 // The widths of these fields differ between platforms.

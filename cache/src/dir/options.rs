@@ -84,8 +84,12 @@ impl DirOptions {
         self
     }
 
-    pub(crate) fn is_signed(&self) -> bool {
-        self.policy == Policy::Signed
+    pub(crate) fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
+    }
+
+    pub(crate) fn policy_named(&self) -> Policy {
+        self.policy
     }
 
     /// Uses the directory whoever can write to it: no component and no entry is asked for its owner

@@ -274,7 +274,12 @@ impl LayersBuilder {
     }
 
     pub(super) fn is_signed(&self) -> bool {
-        self.options.is_signed()
+        self.options.policy_named() == Policy::Signed
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_full(&self) -> bool {
+        self.options.policy_named() == Policy::Full
     }
 
     /// Accepts the signatures of these keys as well, under [`Policy::Signed`].
@@ -297,6 +302,12 @@ impl LayersBuilder {
     pub fn names_scope(mut self, scope: impl Into<Arc<str>>) -> Self {
         self.options = self.options.names_scope(scope);
         self
+    }
+
+    /// What lists of names have to be for, if that was [said](LayersBuilder::names_scope): what whoever
+    /// writes one for these layers gives it. It may be no scope that a list can have.
+    pub fn scope(&self) -> Option<&str> {
+        self.options.scope()
     }
 
     /// Signs what is published to a read-write directory that is opened by path, or to a

@@ -1,6 +1,6 @@
 //! The layers that environment variables ask for.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 #[cfg(target_os = "linux")]
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::{Layers, LayersBuilder, Mode};
 use crate::budget::{Budget, parse_size};
 use crate::error::{Error, ErrorKind};
-use crate::names::Names;
+use crate::names::{self, Names};
 use crate::policy::Policy;
 
 /// The last read-only layer, where an image has its entries.
@@ -37,9 +37,10 @@ impl LayersBuilder {
     ///   cannot be a scope is that of no list, and a problem.
     /// - `PRECOMPILE_RECORD`: the [record](LayersBuilder::record).
     ///
-    /// All of them but `/usr/share/precompile` are ignored, and a problem says so, in a process with
-    /// rights that whoever started it lacks: set-user-ID, set-group-ID or file capabilities. So they
-    /// are on Linux where that cannot be learned, since `/proc` is not there.
+    /// In a process with rights that whoever started it lacks (set-user-ID, set-group-ID or file
+    /// capabilities) a variable may restrict, and no more: of all these the mode, the scope, and the
+    /// policies `full` and `signed` count, and a problem says so. So it is on Linux where that cannot
+    /// be learned, since `/proc` is not there.
     ///
     /// Nothing else in this crate reads the environment.
     pub fn from_env() -> LayersBuilder {
@@ -50,19 +51,24 @@ impl LayersBuilder {
     /// place of what the environment has: for options of a command line.
     #[expect(clippy::disallowed_methods, reason = "the one place: whoever calls this asks for it")]
     pub fn from_env_or(named: impl Fn(&str) -> Option<OsString>) -> LayersBuilder {
-        let Some(distrust) = distrust() else {
-            return LayersBuilder::from_variables(|name| {
-                named(name).or_else(|| std::env::var_os(name))
-            });
+        LayersBuilder::from_env_unless(distrust(), named, |name| std::env::var_os(name))
+    }
+
+    fn from_env_unless(
+        distrust: Option<Error>,
+        named: impl Fn(&str) -> Option<OsString>,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> LayersBuilder {
+        let Some(distrust) = distrust else {
+            return LayersBuilder::from_variables(|name| named(name).or_else(|| variable(name)));
         };
-        // That there is no home is what comes of it, and not worth a problem of its own.
-        let none = |name: &str| (name == "PRECOMPILE_CACHE_DIR").then(OsString::new);
-        let remedy = match distrust.kind() {
-            ErrorKind::Privileged => "no variable counts",
-            _ => "no variable counts: mount /proc, or name explicitly what they would",
+        let allowed = |name: &str| match name {
+            // That there is no home is what comes of it, and not worth a problem of its own.
+            "PRECOMPILE_CACHE_DIR" => Some(OsString::new()),
+            _ => variable(name).filter(|text| restricts(name, text)),
         };
-        LayersBuilder::from_variables(|name| named(name).or_else(|| none(name)))
-            .problem(distrust, remedy)
+        LayersBuilder::from_variables(|name| named(name).or_else(|| allowed(name)))
+            .problem(distrust, "only the mode, the scope and stricter policies count")
     }
 
     /// As [`from_env`](LayersBuilder::from_env), with variables from somewhere else.
@@ -116,8 +122,13 @@ impl LayersBuilder {
             builder = paths.fold(builder, LayersBuilder::trusted_keys_file);
         }
         if let Some(text) = word("PRECOMPILE_CACHE_SCOPE") {
-            let scope = text.to_string_lossy();
-            if let Err(error) = Names::new().set_scope(Some(&scope)) {
+            // What is told of bytes that are no text may be the scope of a list; no list has an empty one.
+            let scope = text.to_str().unwrap_or_default();
+            let checked = match text.to_str() {
+                Some(scope) => Names::new().set_scope(Some(scope)),
+                None => Err(names::no_scope(&text.to_string_lossy())),
+            };
+            if let Err(error) = checked {
                 builder = builder.problem(error, "no list of names is used");
             }
             builder = builder.names_scope(scope);
@@ -138,7 +149,21 @@ impl LayersBuilder {
     }
 }
 
-/// Why the environment counts for nothing, if that is so: it is somebody else's in a process that has
+/// Whether a variable can do no more than keep something from being used. A word that is none is the
+/// strictest one.
+fn restricts(name: &str, text: &OsStr) -> bool {
+    match name {
+        // Beside `auto`, the default, each of them allows less.
+        "PRECOMPILE_CACHE_MODE" | "PRECOMPILE_CACHE_SCOPE" => true,
+        "PRECOMPILE_CACHE_VERIFY" => {
+            let policy = text.to_string_lossy().parse();
+            matches!(policy, Ok(Policy::Full | Policy::Signed) | Err(_))
+        }
+        _ => false,
+    }
+}
+
+/// Why the environment may only restrict, if that is so: it is somebody else's in a process that has
 /// rights that whoever started it lacks. The kernel's own answer is in the auxiliary vector; ids alone
 /// say nothing of file capabilities.
 fn distrust() -> Option<Error> {
@@ -166,9 +191,7 @@ fn distrust_by_kernel() -> Option<Error> {
 /// read is not: whoever starts a program can see to it that it has no file descriptor left.
 #[cfg(target_os = "linux")]
 fn distrust_by(vector: io::Result<Vec<u8>>) -> Option<Error> {
-    let unknown = |error| {
-        Some(Error::io("learn whose rights this process has from", Some(VECTOR.as_ref()), error))
-    };
+    let unknown = |source| Some(ErrorKind::UnknownRights { path: VECTOR.into(), source }.into());
     match vector.map(|vector| secure_in(&vector)) {
         Ok(Some(false)) => None,
         Ok(Some(true)) => Some(ErrorKind::Privileged.into()),
@@ -286,6 +309,76 @@ mod tests {
         let builder = LayersBuilder::from_env_or(named);
         assert_eq!(builder.write_path(), Some("/named".as_ref()));
         assert!(distrust().is_none(), "tests run with nobody else's rights");
+    }
+
+    #[test]
+    fn an_environment_that_is_not_trusted_restricts_and_no_more() {
+        let unknown = || ErrorKind::UnknownRights {
+            path: "/proc/self/auxv".into(),
+            source: std::io::ErrorKind::NotFound.into(),
+        };
+        let build = |kind: ErrorKind, variables: &[(&str, &str)]| {
+            let variables = variables.to_vec();
+            LayersBuilder::from_env_unless(
+                Some(kind.into()),
+                |_| None,
+                move |name| {
+                    variables
+                        .iter()
+                        .find(|(known, _)| *known == name)
+                        .map(|(_, value)| value.into())
+                },
+            )
+        };
+        let generous = [
+            ("PRECOMPILE_CACHE_DIR", "/nowhere/dir"),
+            ("PRECOMPILE_CACHE_PATH", "/nowhere/path"),
+            ("PRECOMPILE_CACHE_KEYS", "/nowhere/keys"),
+            ("PRECOMPILE_CACHE_MAX_SIZE", "1"),
+            ("PRECOMPILE_RECORD", "/nowhere/record"),
+            ("HOME", "/nowhere"),
+            ("PRECOMPILE_CACHE_VERIFY", "header"),
+            ("PRECOMPILE_CACHE_MODE", "auto"),
+        ];
+        for kind in [ErrorKind::Privileged, unknown()] {
+            let builder = build(kind, &generous);
+            assert_eq!((builder.write_path(), builder.max_bytes()), (None, None));
+            let told: Vec<String> =
+                builder.build().problems().iter().map(|p| p.to_string()).collect();
+            assert!(told.len() == 1 && told[0].contains("stricter policies count"), "{told:?}");
+        }
+        for kind in [ErrorKind::Privileged, unknown()] {
+            let narrow = [
+                ("PRECOMPILE_CACHE_MODE", "require-hit"),
+                ("PRECOMPILE_CACHE_VERIFY", "signed"),
+                ("PRECOMPILE_CACHE_SCOPE", "one"),
+            ];
+            let builder = build(kind, &narrow);
+            assert!(builder.is_signed());
+            assert_eq!(builder.scope(), Some("one"));
+            let layers = builder.build();
+            assert_eq!((layers.mode(), layers.problems().len()), (Mode::RequireHit, 1));
+        }
+        // A word that is none is the strictest one here as well.
+        let misspelt = [("PRECOMPILE_CACHE_MODE", "hit"), ("PRECOMPILE_CACHE_VERIFY", "sign")];
+        let builder = build(unknown(), &misspelt);
+        assert!(builder.is_signed());
+        assert_eq!(builder.build().mode(), Mode::RequireHit);
+        let full = build(unknown(), &[("PRECOMPILE_CACHE_VERIFY", "full")]);
+        assert!(full.is_full() && !full.is_signed());
+    }
+
+    #[test]
+    fn a_scope_that_is_no_text_is_that_of_no_list() {
+        use std::os::unix::ffi::OsStringExt;
+        let builder = LayersBuilder::from_variables(|name| match name {
+            "PRECOMPILE_CACHE_DIR" => Some(OsString::new()),
+            "PRECOMPILE_CACHE_SCOPE" => Some(OsString::from_vec(b"prod\xff".to_vec())),
+            _ => None,
+        });
+        assert_eq!(builder.scope(), Some(""), "which no list has");
+        let told = builder.build().problems()[0].to_string();
+        assert!(told.contains("expected a scope") && told.contains("no list of names"), "{told}");
     }
 
     #[test]

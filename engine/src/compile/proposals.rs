@@ -2,6 +2,7 @@
 
 use crate::Features;
 use crate::error::{Error, ErrorKind, ModuleError};
+use crate::features::LEGACY_EXCEPTIONS;
 use wasmparser::{Validator, WasmFeatures};
 
 /// Our names for the validator's flags. From the plainest to the most exotic: see [`explain`].
@@ -37,10 +38,6 @@ const PROPOSALS: &[(&str, WasmFeatures, Option<Features>)] = &[
     ("acquire-release-atomics", WasmFeatures::ACQUIRE_RELEASE_ATOMICS, None),
     ("shared-everything-threads", WasmFeatures::SHARED_EVERYTHING_THREADS, None),
 ];
-
-/// What to do about instructions that never came to be standard, though compilers had them on.
-const RECOMPILE: &str = "; translate it with `wasm-opt --translate-to-exnref`, \
-    or compile it with clang's `-mllvm -wasm-use-legacy-eh=false`";
 
 /// What to do about types that need a collector.
 const LINEAR: &str = "; build it for linear memory, without garbage-collected types";
@@ -113,7 +110,7 @@ pub(crate) fn explain(module: &[u8], features: Features, error: Error) -> Error 
     let (refusal, names) = (&refused.message, list(told, ", "));
     let next = match &*names {
         "gc" => LINEAR,
-        names if names.contains("legacy-exceptions") => RECOMPILE,
+        names if names.contains("legacy-exceptions") => LEGACY_EXCEPTIONS,
         _ => "",
     };
     let message =

@@ -72,7 +72,10 @@ impl WasmBacktrace {
 
 impl fmt::Display for WasmBacktrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("error while executing at wasm backtrace:")?;
+        f.write_str(match self.frames.is_empty() {
+            true => "there was no wasm on the stack",
+            false => "error while executing at wasm backtrace:",
+        })?;
         for (i, frame) in self.frames.iter().enumerate() {
             write!(f, "\n{i:>5}: {:>6}", "")?;
             match frame.module_offset {

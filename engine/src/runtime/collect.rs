@@ -24,8 +24,10 @@
 //!
 //! And at an allocation for which the heap is full. If all but a little is alive each time, the next
 //! allocations would each wait for a collection of everything: so after [`PATIENCE`] such collections
-//! in a row the heap has no room, until there were as many allocations, in vain, as make up for the
-//! work of another one, or the host asks for it. Small heaps are collected as often as they are full.
+//! in a row, one that finds no more is the last, and its allocation fails. That ends the wasm that
+//! wanted it; when other wasm does, there is another collection. The host may go on: for it the heap
+//! has no room until there were as many allocations, in vain, as make up for the work of another one,
+//! or it asks for it. Small heaps are collected as often as they are full.
 
 use super::heap::{Dangling, Handle, Heap, Object};
 use super::limits::{DEFAULT_HEAP, DEFAULT_OBJECTS};
@@ -79,6 +81,11 @@ impl Default for Schedule {
 }
 
 impl Schedule {
+    /// After an allocation that failed, and ended who wanted it: the next one is not at once.
+    pub(super) fn forgive(&mut self) {
+        self.poor = self.poor.min(PATIENCE);
+    }
+
     /// Whether `gain` makes up for a collection like the last one.
     fn pays(&self, gain: usize) -> bool {
         gain.saturating_mul(WORTH).saturating_add(SMALL) >= self.work
@@ -106,13 +113,16 @@ impl StoreOpaque {
         self.schedule.since = self.schedule.since.saturating_add(work(1, size));
         let Schedule { left, bytes_left, since, poor, .. } = self.schedule;
         if is_full(&self.heap) {
-            if poor >= PATIENCE && !self.schedule.pays(since) {
+            if poor > PATIENCE && !self.schedule.pays(since) {
                 return Ok(Err(object));
             }
             let (live, bytes) = (self.heap.live(), self.heap.bytes());
             self.collect(Some(&object))?;
             let freed = work(live - self.heap.live(), bytes - self.heap.bytes());
             self.schedule.poor = if self.schedule.pays(freed) { 0 } else { poor.saturating_add(1) };
+            if self.schedule.poor > PATIENCE {
+                return Ok(Err(object));
+            }
         } else if left == 0 || bytes_left == 0 {
             self.collect(Some(&object))?;
         }

@@ -195,7 +195,10 @@ impl StoreOpaque {
         let ty = self.tags[tag].func_type().0.clone();
         match self.add_exception(tag, ty, values) {
             Ok(exception) => self.throw_again(exception),
-            Err(error) => error.into(),
+            Err(error) => {
+                self.schedule.forgive();
+                error.into()
+            }
         }
     }
 

@@ -20,7 +20,11 @@ pub enum UpdateDeadline {
 }
 
 /// What is asked when the deadline has passed.
-pub(crate) struct OnDeadline<T: 'static>(Box<Callback<T>>);
+pub(crate) enum OnDeadline<T: 'static> {
+    Ask(Box<Callback<T>>),
+    /// The callback runs. What the store wants next is put here in the meantime, if it says so.
+    Asking,
+}
 
 type Callback<T> =
     dyn FnMut(StoreContextMut<'_, T>) -> Result<UpdateDeadline> + Send + Sync + 'static;
@@ -40,15 +44,20 @@ impl<T> fmt::Debug for OnDeadline<T> {
 /// If the callback does; it is asked again the next time.
 pub(crate) fn ask<T: 'static>(store: &mut StoreOpaque) -> Result<UpdateDeadline> {
     // It is away while it runs: it has the store, and may enter wasm and get here again.
-    let Some(mut callback) = store.whole::<T>().on_deadline.take() else {
+    let on_deadline = &mut store.whole::<T>().on_deadline;
+    let Some(OnDeadline::Ask(_)) = on_deadline else { return Ok(UpdateDeadline::Interrupt) };
+    let Some(OnDeadline::Ask(mut callback)) = on_deadline.replace(OnDeadline::Asking) else {
         return Ok(UpdateDeadline::Interrupt);
     };
     let update = catch_unwind(AssertUnwindSafe(|| {
         let mut scope = RootScope::new(StoreContextMut::new(store.whole::<T>()));
-        (callback.0)(scope.as_context_mut())
+        callback(scope.as_context_mut())
     }));
-    // Unless it has put another one there.
-    store.whole::<T>().on_deadline.get_or_insert(callback);
+    // Unless it has put another one there, or none.
+    let on_deadline = &mut store.whole::<T>().on_deadline;
+    if let Some(OnDeadline::Asking) = on_deadline {
+        *on_deadline = Some(OnDeadline::Ask(callback));
+    }
     update.unwrap_or_else(|payload| resume_unwind(payload))
 }
 
@@ -187,7 +196,7 @@ impl<T: 'static> Store<T> {
         &mut self,
         callback: impl FnMut(StoreContextMut<'_, T>) -> Result<UpdateDeadline> + Send + Sync + 'static,
     ) {
-        let callback = OnDeadline(Box::new(callback));
+        let callback = OnDeadline::Ask(Box::new(callback));
         self.opaque_mut().whole::<T>().on_deadline = Some(callback);
     }
 }

@@ -63,7 +63,8 @@ pub trait ResourceLimiter: Send {
     }
 
     /// Most objects in a store's heap: values of the host that wasm holds, exceptions that it
-    /// keeps, and both where they wait to be collected.
+    /// keeps, and both where they wait to be collected. For whom there is no room, it is an error:
+    /// where wasm throws, one that ends it.
     fn heap_objects(&self) -> usize {
         DEFAULT_OBJECTS
     }

@@ -8,7 +8,9 @@ use crate::report::{self, Printer, SCHEMA_VERSION, clean, shown};
 use crate::rows::{DifferenceRow, MissRow};
 use crate::{input, plan};
 use precompile::cache::{Mode, to_hex};
-use precompile::{Difference, Engine, ErrorKind, Explanation, Miss, Neighbour, Outcome};
+use precompile::{
+    Difference, Engine, ErrorKind, Explanation, Features, Miss, Module, Neighbour, Outcome,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -31,7 +33,9 @@ pub(crate) fn explain(args: &Explain) -> u8 {
     }
     let mut all = Vec::new();
     let (path, bytes) = match (&args.input, &args.name, &args.digest) {
-        (Some(input), ..) => match input::read(input) {
+        (Some(input), ..) => match input::read(input)
+            .and_then(|bytes| input::refuse_compiled(&bytes).map(|()| bytes))
+        {
             Ok(bytes) => (input.display().to_string(), bytes),
             Err(problem) => {
                 printer.error(input, problem);
@@ -48,6 +52,14 @@ pub(crate) fn explain(args: &Explain) -> u8 {
             _ => engine.explain(&bytes),
         };
         match explanation {
+            // Of a module that is nowhere in the cache nobody knows yet whether it can be.
+            Ok(explanation) if args.input.is_some() && is_unknown(&explanation) => {
+                if let Err(error) = Module::validate(engine, &bytes) {
+                    modules::tell_error(&printer, Path::new(&path), &error);
+                    return FAILED;
+                }
+                all.push((engine, explanation));
+            }
             Ok(explanation) => all.push((engine, explanation)),
             // There is nothing more to say: it is not known which module is meant.
             Err(error) if error.kind() == ErrorKind::Miss => {
@@ -79,6 +91,11 @@ pub(crate) fn explain(args: &Explain) -> u8 {
         }
     };
     written(result, code)
+}
+
+/// Whether it misses, and there is no entry of it for other settings either.
+fn is_unknown(explanation: &Explanation) -> bool {
+    matches!(explanation.report.outcome, Outcome::Missed { .. }) && explanation.entries.is_empty()
 }
 
 fn whole(path: &str, explanations: Vec<Value>) -> Value {
@@ -196,7 +213,15 @@ fn differences(entry: &Neighbour) -> String {
         .iter()
         .map(|difference| {
             let Difference { field, expected, found, .. } = difference;
-            format!("{field} is {found}, wanted is {expected}")
+            let Some((wanted, unwanted)) = difference.proposals() else {
+                return format!("{field} is {found}, wanted is {expected}");
+            };
+            let parts = [(wanted, "wanted is also"), (unwanted, "not wanted is")];
+            let parts = parts.iter().filter(|(names, _)| !names.is_empty());
+            let list = |names: &Features| names.to_string().replace('+', ", ");
+            let parts: Vec<_> =
+                parts.map(|(names, word)| format!("{word} {}", list(names))).collect();
+            format!("{field}: {}", parts.join(", "))
         })
         .collect();
     if !entry.host_lacks.is_empty() {

@@ -1,11 +1,12 @@
 //! Keys, and signing what is in a cache directory, and lists.
 
+use super::lists::tell_scope;
 use super::{CACHE, FAILED, FINE, USAGE, written};
 use crate::args::{Format, Keygen, Sign};
 use crate::manifest::Manifest;
 use crate::plan;
 use crate::report::{self, Printer, SCHEMA_VERSION};
-use precompile::cache::{DirOptions, SigningKey};
+use precompile::cache::{DirCache, DirOptions, Distrust, ErrorKind, SigningKey};
 use serde_json::json;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -66,10 +67,20 @@ fn create(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     written.inspect_err(|_| _ = fs::remove_file(path))
 }
 
+/// What the list of a directory is for, if that is something else than what is asked for.
+fn other_scope(dir: &DirCache) -> Option<String> {
+    match dir.names().err()?.kind() {
+        ErrorKind::Untrusted { reason: Distrust::Scope { found, .. }, .. } => found.clone(),
+        _ => None,
+    }
+}
+
 pub(crate) fn sign(args: &Sign) -> u8 {
     let printer = Printer::new(&args.document.output);
-    let key = match plan::sign_key(&args.key) {
-        Ok(key) => key,
+    let asked = plan::sign_key(&args.key)
+        .and_then(|key| Ok((key, plan::list_scope(args.scope.as_deref())?)));
+    let (key, scope) = match asked {
+        Ok(asked) => asked,
         Err(usage) => {
             report::error(None, usage);
             return USAGE;
@@ -86,7 +97,7 @@ pub(crate) fn sign(args: &Sign) -> u8 {
             }
         }
     }
-    let options = match &args.scope {
+    let options = match &scope {
         Some(scope) => DirOptions::new().names_scope(scope.as_str()),
         None => DirOptions::new(),
     };
@@ -108,8 +119,14 @@ pub(crate) fn sign(args: &Sign) -> u8 {
                 continue;
             }
         };
+        let other = other_scope(&dir);
         match dir.sign_names(&key) {
-            Ok(Some(true)) => lists += 1,
+            Ok(Some(true)) => {
+                lists += 1;
+                if let (Some(before), Some(now)) = (other, &scope) {
+                    tell_scope(path, &before, now, &printer);
+                }
+            }
             Ok(None) if keys.is_empty() => {
                 unopened += 1;
                 let message = "it has no entries and no names; name one that was warmed";

@@ -6,11 +6,11 @@ use super::warm::Place;
 use crate::args::Warm;
 use crate::input::{self, Input};
 use crate::manifest::{Entry, Manifest};
-use crate::plan;
+use crate::plan::{self, Usage};
 use crate::report::{self, Printer};
 use precompile::cache::{
-    Cache, Depth, DirCache, DirOptions, ErrorKind as CacheError, ItemState, Key, Names, Policy,
-    SigningKey, TrustedKeys, to_hex,
+    Cache, Depth, DirCache, DirOptions, Error as CacheFailure, ErrorKind as CacheError, ItemState,
+    Key, Names, Policy, SigningKey, TrustedKeys, to_hex,
 };
 use precompile::{Outcome, Report};
 use std::path::Path;
@@ -103,9 +103,13 @@ pub(super) struct NameList {
 }
 
 impl NameList {
-    pub(super) fn new(args: &Warm) -> NameList {
+    pub(super) fn new(args: &Warm) -> Result<NameList, Usage> {
         let is_wanted = (args.names || args.out.is_some()) && !args.no_names && !args.dry_run;
-        NameList { is_wanted, scope: args.scope.clone(), names: Names::new(), problem: None }
+        let scope = match is_wanted {
+            true => plan::list_scope(args.scope.as_deref())?,
+            false => None,
+        };
+        Ok(NameList { is_wanted, scope, names: Names::new(), problem: None })
     }
 
     pub(super) fn note(&mut self, input: &Input, report: &Report) {
@@ -169,7 +173,12 @@ impl NameList {
             }
             Ok(())
         });
-        let names = names.map_err(|error| match error.is_untrusted() {
+        // It may as well be about the folder that it is written in first.
+        let is_about_list = |error: &CacheFailure| {
+            let path = error.path().filter(|_| error.is_untrusted());
+            path.is_some_and(|path| *path == dir.names_path() || dir.path().starts_with(path))
+        };
+        let names = names.map_err(|error| match is_about_list(&error) {
             true => format!(
                 "the names are not written, since those that are there may be somebody else's: \
                  {error}; or remove the list"
@@ -183,11 +192,7 @@ impl NameList {
             printer.warning(format_args!("and so are {} more names", changed.len() - TOLD));
         }
         if let Some(scope) = scope.filter(|scope| names.scope() != Some(scope)) {
-            printer.warning(format_args!(
-                "all names in {} are for the scope {:?} now, and were for {scope:?}",
-                report::shown(path),
-                names.scope().unwrap_or_default()
-            ));
+            tell_scope(path, &scope, names.scope().unwrap_or_default(), printer);
         }
         if let (Some(signer), None) = (signer, names.signer()) {
             printer.warning(format_args!(
@@ -198,4 +203,12 @@ impl NameList {
         }
         Ok(())
     }
+}
+
+/// That a whole list is for something else than before.
+pub(super) fn tell_scope(path: &Path, before: &str, now: &str, printer: &Printer) {
+    printer.warning(format_args!(
+        "all names in {} are for the scope {now:?} now, and were for {before:?}",
+        report::shown(path),
+    ));
 }

@@ -162,10 +162,16 @@ pub(crate) fn tell_error(printer: &Printer, path: &Path, error: &Error) {
     if !is_verdict(error.kind()) {
         return printer.error(path, format_args!("{error:#}"));
     }
-    let path = report::shown(path);
-    // Errors about text have a place in it, but no name of the file.
-    let message = format!("{error:#}").replace("<anon>", &path);
-    printer.failure("Invalid", format!("{path} {}", cut(&message)));
+    let message = worded(path, &format!("{error:#}"));
+    printer.failure("Invalid", format!("{} {}", report::shown(path), cut(&message)));
+}
+
+/// What the engine says of the module at `path`, for people at a command line: errors about text have a
+/// place in it, but no name of the file, and what apps do about proposals is nothing to do here.
+pub(crate) fn worded(path: &Path, message: &str) -> String {
+    let message = message.replace("<anon>:", &format!("{}:", report::shown(path)));
+    message
+        .replace("`Config::features` switches on, or `--features ", "switch on with `--features ")
 }
 
 /// A message with its lines cut to what a log can take: one about text quotes the line, which may

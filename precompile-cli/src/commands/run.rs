@@ -1,6 +1,6 @@
 //! Running a WASI command through the cache.
 
-use super::{limit, values};
+use super::{limit, modules, values};
 use crate::args::{self, Run};
 use crate::report::{self, Printer};
 use crate::{input, plan, trusted};
@@ -105,15 +105,21 @@ impl Wanted<'_> {
 
 /// The chain of messages without what is said anyway, and behind it where wasm was.
 fn explain(error: &Error, file: &Path) -> String {
-    let trace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
+    let backtrace = error.downcast_ref::<WasmBacktrace>();
+    let trace = backtrace.map(ToString::to_string);
     let prefix = format!("cannot load {}", file.display());
     let chain = error.chain().filter(|text| trace.as_ref() != Some(text) && *text != prefix);
-    let mut text = chain.collect::<Vec<_>>().join(": ");
+    let mut text = modules::worded(file, &chain.collect::<Vec<_>>().join(": "));
     text += match error.kind() {
         ErrorKind::Link => "; only functions of wasi_snapshot_preview1 are there to be imported",
         _ => "",
     };
-    if let Some(trace) = trace {
+    let is_outside = backtrace.is_some_and(|backtrace| backtrace.frames().is_empty());
+    if is_outside && error.downcast_ref() == Some(&Trap::StackOverflow) {
+        text += " before any wasm was entered: the stack of this process has no room beside what the \
+                 host itself needs; raise its limit, `ulimit -s`";
+    }
+    if let Some(trace) = trace.filter(|_| !is_outside) {
         text += "\n";
         text += &trace;
     }
@@ -180,10 +186,15 @@ fn go(
 fn load(engine: &Engine, file: &Path) -> Result<(Module, Report)> {
     if input::is_stdin(file) {
         let bytes = input::read(file).map_err(Error::msg)?;
+        input::refuse_compiled(&bytes).map_err(Error::msg)?;
         return Module::new_reported(engine, &bytes);
     }
     // Refuses what would be waited for. The engine opens it again, and reads it only if it has to.
-    if let Err(mut problem) = input::open(file) {
+    let opened = input::open(file).map(input::refuse_compiled_file);
+    if let Ok(Err(problem)) = opened {
+        return Err(Error::msg(problem));
+    }
+    if let Err(mut problem) = opened {
         if let Some(name) = file.to_str().filter(|name| engine.resolve(name).is_ok()) {
             problem += &format!("; the cache has a module of this name: --name {name}");
         }
@@ -201,6 +212,12 @@ fn tell_problems(engine: &Engine, report: Option<&Report>, printer: &Printer) {
         if !is_silent || plan::is_of_environment(problem) {
             printer.warning(problem);
         }
+    }
+    if engine.cache_stats().is_some_and(|stats| stats.record_failures > 0) {
+        printer.warning(
+            "PRECOMPILE_RECORD: what was loaded is not recorded, since the record is full or cannot \
+             be written; at 64 MiB warm from it, and empty it",
+        );
     }
     if is_silent {
         return;
@@ -290,9 +307,19 @@ fn refuse_shared(module: &Module) -> Result<()> {
 
 fn invoke(store: &mut Store<WasiCtx>, func: Func, words: &[&str]) -> Result<Vec<Val>> {
     let ty = func.ty(&*store);
+    // No value is spelled like that: it is there to keep negative numbers from being options.
+    let words = words.strip_prefix(&["--"]).unwrap_or(words);
     if words.len() != ty.params().len() {
         let (need, have) = (ty.params().len(), words.len());
-        return Err(Error::msg(format!("{ty} takes {need} arguments, there are {have}")));
+        let plural = if need == 1 { "" } else { "s" };
+        let shown: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+        let shown = match have {
+            0 => String::new(),
+            _ => format!(": {}", shown.join(" ")),
+        };
+        let are = if have == 1 { "is" } else { "are" };
+        let message = format!("{ty} takes {need} argument{plural}, there {are} {have}{shown}");
+        return Err(Error::msg(message));
     }
     let params: Vec<Val> = ty
         .params()

@@ -1,6 +1,8 @@
 //! Parameters and results of functions as text.
 
 use precompile::{HeapType, V128, Val, ValType};
+use wast::parser::{self, Parse, ParseBuffer};
+use wast::token::{F32, F64};
 
 /// The value of type `ty` that `text` stands for.
 ///
@@ -15,14 +17,14 @@ pub(crate) fn parse(ty: ValType, text: &str) -> Result<Val, String> {
         ValType::I64 => integer(text, 64)
             .map(|bits| Val::I64(bits as i64))
             .ok_or_else(|| wrong("an i64: decimal or 0x, signed or unsigned")),
-        ValType::F32 => match nan(text) {
-            Some(negative) => Ok(Val::F32(0x7fc0_0000 | u32::from(negative) << 31)),
-            None => text.parse::<f32>().map(|x| Val::F32(x.to_bits())).map_err(|_| wrong("an f32")),
-        },
-        ValType::F64 => match nan(text) {
-            Some(negative) => Ok(Val::F64(0x7ff8_0000_0000_0000 | u64::from(negative) << 63)),
-            None => text.parse::<f64>().map(|x| Val::F64(x.to_bits())).map_err(|_| wrong("an f64")),
-        },
+        ValType::F32 => float::<F32>(text)
+            .map(|float| Val::F32(float.bits))
+            .or_else(|| text.parse::<f32>().ok().filter(|x| !x.is_nan()).map(Val::from))
+            .ok_or_else(|| wrong(&format!("an f32: {FLOATS}"))),
+        ValType::F64 => float::<F64>(text)
+            .map(|float| Val::F64(float.bits))
+            .or_else(|| text.parse::<f64>().ok().filter(|x| !x.is_nan()).map(Val::from))
+            .ok_or_else(|| wrong(&format!("an f64: {FLOATS}"))),
         ValType::V128 => text
             .strip_prefix("0x")
             .and_then(|digits| u128::from_str_radix(digits, 16).ok())
@@ -42,6 +44,15 @@ fn integer(text: &str, width: u32) -> Option<i128> {
         Some(digits) => (-1, digits),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
+    const X: [char; 2] = ['x', 'X'];
+    // Between digits, as the text format has them.
+    let digits = digits.split('_').collect::<Vec<_>>();
+    if digits.len() > 1
+        && digits.iter().any(|part| part.is_empty() || part.starts_with(X) || part.ends_with(X))
+    {
+        return None;
+    }
+    let digits = digits.concat();
     // A second sign would be taken by the parser of the standard library.
     if !digits.starts_with(|c: char| c.is_ascii_hexdigit()) {
         return None;
@@ -57,23 +68,32 @@ fn integer(text: &str, width: u32) -> Option<i128> {
     (-(1 << (width - 1)) <= value && value < 1 << width).then_some(value)
 }
 
-/// Whether `text` is a NaN: and if so, whether its sign is set. Its payload is the canonical one,
-/// where Rust promises none.
-fn nan(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "nan" | "+nan" => Some(false),
-        "-nan" => Some(true),
-        _ => None,
+/// The forms of floats, for messages.
+const FLOATS: &str = "decimal, 0x1.8p-3, inf, nan or nan:0x1, signed or unsigned";
+
+/// A float as the text format has it, words in capitals as well.
+fn float<T: for<'a> Parse<'a>>(text: &str) -> Option<T> {
+    // Nothing that the format lets be around a number.
+    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.:_".contains(&byte)) {
+        return None;
     }
+    let text = text.to_ascii_lowercase();
+    parser::parse(&ParseBuffer::new(&text).ok()?).ok()
 }
 
-/// A value as text; what can be parsed is parsed back to the same value, but for payloads of NaNs.
+/// A value as text; what can be parsed is parsed back to the same value.
 pub(crate) fn show(value: &Val) -> String {
     match value {
         Val::I32(x) => x.to_string(),
         Val::I64(x) => x.to_string(),
-        Val::F32(bits) => float(f32::from_bits(*bits).is_nan(), f32::from_bits(*bits)),
-        Val::F64(bits) => float(f64::from_bits(*bits).is_nan(), f64::from_bits(*bits)),
+        Val::F32(bits) => match f32::from_bits(*bits) {
+            value if value.is_nan() => nan((*bits).into(), 23),
+            value => value.to_string(),
+        },
+        Val::F64(bits) => match f64::from_bits(*bits) {
+            value if value.is_nan() => nan(*bits, 52),
+            value => value.to_string(),
+        },
         Val::V128(x) => format!("{:#034x}", x.as_u128()),
         Val::FuncRef(None) | Val::ExternRef(None) | Val::ExnRef(None) => "null".to_string(),
         Val::FuncRef(Some(_)) => "funcref".to_string(),
@@ -83,8 +103,14 @@ pub(crate) fn show(value: &Val) -> String {
     }
 }
 
-fn float(is_nan: bool, value: impl std::fmt::Display) -> String {
-    if is_nan { "nan".to_string() } else { value.to_string() }
+/// A NaN as the text format has it, of a float with so many bits behind the point.
+fn nan(bits: u64, width: u32) -> String {
+    let is_negative = bits >> if width == 23 { 31 } else { 63 } == 1;
+    let sign = if is_negative { "-" } else { "" };
+    match bits & ((1 << width) - 1) {
+        payload if payload == 1 << (width - 1) => format!("{sign}nan"),
+        payload => format!("{sign}nan:{payload:#x}"),
+    }
 }
 
 #[cfg(test)]
@@ -104,12 +130,30 @@ mod tests {
             ("0xffffffff", "-1"),
             ("-0x80000000", "-2147483648"),
             ("+7", "7"),
+            ("1_000_000", "1000000"),
+            ("0xff_ff", "65535"),
         ] {
             assert_eq!(round(ValType::I32, text), shown);
         }
         assert_eq!(round(ValType::I64, "18446744073709551615"), "-1");
         assert_eq!(round(ValType::I64, "-9223372036854775808"), "-9223372036854775808");
-        for text in ["", "-", "--1", "+-1", "0x", "0x-1", "x", "1.0", "4294967296", "-2147483649"] {
+        for text in [
+            "",
+            "-",
+            "--1",
+            "+-1",
+            "0x",
+            "0x-1",
+            "x",
+            "1.0",
+            "4294967296",
+            "-2147483649",
+            "_1",
+            "1_",
+            "1__0",
+            "0x_1",
+            "0_x12",
+        ] {
             assert!(parse(ValType::I32, text).is_err(), "{text}");
         }
         let long = "9".repeat(100);
@@ -130,7 +174,26 @@ mod tests {
             assert_eq!(round(ValType::F32, text), shown);
             assert_eq!(round(ValType::F64, text), shown);
         }
-        assert!(matches!(parse(ValType::F32, "-nan"), Ok(Val::F32(0xffc0_0000))));
+        for (text, bits) in [
+            ("-nan", 0xffc0_0000),
+            ("nan:0x200001", 0x7fa0_0001),
+            ("-nan:0x1", 0xff80_0001),
+            ("0x1p-149", 1),
+            ("-0x1.8p1", 0xc040_0000),
+            ("1_000.5", 0x447a_2000),
+        ] {
+            let value = parse(ValType::F32, text).unwrap();
+            assert!(matches!(value, Val::F32(x) if x == bits), "{text}: {value:?}");
+            assert_eq!(round(ValType::F32, &show(&value)), show(&value));
+        }
+        assert!(matches!(parse(ValType::F64, "0x1p-1074"), Ok(Val::F64(1))));
+        for text in ["-nan", "nan:0x1", "-nan:0xfffffffffffff"] {
+            assert_eq!(round(ValType::F64, text), text);
+        }
+        for text in ["", "+-1", "nan:0x0", "nan:0x10000000000000", "1 ", "(;;)1", "1__0", "nan:"] {
+            let told = parse(ValType::F64, text).unwrap_err();
+            assert!(told.contains("0x1.8p-3"), "{text}: {told}");
+        }
         assert!(parse(ValType::F64, "one").is_err());
     }
 

@@ -89,6 +89,13 @@ pub(crate) fn warm(args: &Warm) -> u8 {
             return USAGE;
         }
     };
+    let mut names = match NameList::new(args) {
+        Ok(names) => names,
+        Err(usage) => {
+            report::error(None, usage);
+            return USAGE;
+        }
+    };
     let place = match place(args, sign_key) {
         Ok(place) => place,
         Err(problem) => {
@@ -119,7 +126,6 @@ pub(crate) fn warm(args: &Warm) -> u8 {
     let command = if args.dry_run { "dry-run" } else { "warm" };
     let path = place.path.as_deref();
     let mut list = List::new(args, &place, path);
-    let mut names = NameList::new(args);
     let act = |input: &Input, job: &Job, bytes: &[u8]| {
         if args.dry_run {
             return job.engine.check(bytes);

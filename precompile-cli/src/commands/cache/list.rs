@@ -95,7 +95,7 @@ fn table(items: &[Item]) -> String {
             to_hex(key.group())[..DIGITS].to_string(),
             to_hex(key.id())[..DIGITS].to_string(),
             get("target"),
-            get("cpu"),
+            level(&get("cpu")).to_string(),
             size(item.bytes),
             ago(item.added, now),
             ago(item.used, now),
@@ -111,6 +111,11 @@ fn table(items: &[Item]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// A level for a column. The extensions of one host's are many, and `inspect` and JSON have them.
+fn level(name: &str) -> &str {
+    if name.starts_with("native") { "native(…)" } else { name }
 }
 
 fn columns<const N: usize>(rows: &[[String; N]]) -> String {
@@ -237,7 +242,10 @@ pub(super) fn stats(args: &Look) -> Result<u8, Failure> {
             let mut rows = vec![["", "ENTRIES", "SIZE"].map(String::from)];
             rows.push(line(&format!("all, of {} modules", modules.len()), &total));
             rows.extend(engines.iter().map(|(of, sum)| line(&format!("engine {of}"), sum)));
-            rows.extend(variants.iter().map(|(of, sum)| line(of, sum)));
+            rows.extend(variants.iter().map(|(of, sum)| {
+                let (target, cpu) = of.split_once(' ').unwrap_or((of, ""));
+                line(&format!("{target} {}", level(cpu)), sum)
+            }));
             rows.extend(others.iter().map(|(of, sum)| line(of, sum)));
             // Where nothing is written, those that are read.
             let read = || caches.iter().map(|cache| cache.path().display().to_string());

@@ -18,7 +18,7 @@ use crate::args::cache::{Cache, CacheCommand, Look, Where};
 use crate::args::{Format, LayerArgs, Trust};
 use crate::plan::{self, Usage};
 use crate::report::{self, Printer, SCHEMA_VERSION};
-use precompile::cache::{DirCache, Layers, LayersBuilder, Mode};
+use precompile::cache::{DirCache, ErrorKind, Layers, LayersBuilder, Mode, Problem};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +36,10 @@ pub(crate) fn cache(args: &Cache) -> u8 {
         code
     })
 }
+
+/// What to do where no directory is named at all.
+const NAME_ONE: &str =
+    "set PRECOMPILE_CACHE_DIR, HOME or PRECOMPILE_CACHE_PATH, or name one with --cache-dir";
 
 /// Why a command could not be done, with the code that it exits with.
 struct Failure {
@@ -80,7 +84,15 @@ fn layers(place: &Where) -> Result<LayersBuilder, Failure> {
 /// The same, opened to look into them. What the environment says and does not mean is told.
 fn opened(place: &Where, printer: &Printer) -> Result<Layers, Failure> {
     let layers = layers(place)?.mode(Mode::ReadOnly).build();
-    for problem in layers.problems().iter().filter(|problem| plan::is_of_environment(problem)) {
+    // That the environment does not count is why another directory is looked into, or none.
+    let is_why = |problem: &Problem| {
+        problem.layer.is_none() && !matches!(problem.error.kind(), ErrorKind::NoHome)
+    };
+    let is_told = |problem: &&Problem| match place.dir.cache_dir {
+        Some(_) => plan::is_of_environment(problem),
+        None => is_why(problem),
+    };
+    for problem in layers.problems().iter().filter(is_told) {
         printer.warning(problem);
     }
     Ok(layers)
@@ -101,22 +113,20 @@ fn open(place: &Where, printer: &Printer) -> Result<Vec<DirCache>, Failure> {
         }
     }
     match all.is_empty() {
-        true => Err(Failure::no_directory(
-            "set PRECOMPILE_CACHE_DIR, HOME or PRECOMPILE_CACHE_PATH, or name one with --cache-dir",
-        )),
+        true => Err(Failure::no_directory(NAME_ONE)),
         false => Ok(all),
     }
 }
 
 /// The directory that is written to, to look into it.
 fn open_own(place: &Where, printer: &Printer) -> Result<Option<DirCache>, Failure> {
+    opened(place, printer)?;
     let Some(path) = path(place)? else {
         return Err(Failure::no_directory(
             "set PRECOMPILE_CACHE_DIR or HOME, or name one with --cache-dir; those that are only \
              read are not changed",
         ));
     };
-    opened(place, printer)?;
     match plan::dir_options(&place.dir, None).open_read_only(&path) {
         Ok(cache) => Ok(Some(cache)),
         Err(error) if error.is_missing() => {
@@ -149,7 +159,7 @@ fn dir(args: &Look) -> Result<u8, Failure> {
     let path = shown(place, &[]);
     let layers = opened(place, &printer)?.layers();
     if layers.is_empty() && path.is_none() {
-        open(place, &printer)?;
+        return Err(Failure::no_directory(NAME_ONE));
     }
     let result = match place.document.format {
         Format::Text => {

@@ -72,12 +72,27 @@ impl Engines {
         if forms(source).iter().any(|form| form.text.contains("(component")) {
             lacking.push("component-model".to_string());
         }
+        if forms(source).iter().any(|form| has_folded_try(form.text)) {
+            lacking.push("legacy-exceptions".to_string());
+        }
         let features = if self.follow { header.features(self.features) } else { self.features };
         let engine = self.get((features, header.nan_canonicalization()))?;
         Ok(match lacking.is_empty() {
             true => Ready::Engine(engine),
             false => Ready::Lacks(lacking.join(", "), engine),
         })
+    }
+
+    /// What is said of a failure: that the time is over where it is what ended wasm.
+    pub(super) fn said(&self, message: &str) -> String {
+        const INTERRUPTED: &str = "wasm trap: interrupt";
+        let Some(limit) = self.limit.filter(|_| message.contains(INTERRUPTED)) else {
+            return message.to_string();
+        };
+        let limit = limit.as_secs_f64();
+        let told =
+            format!("the script takes longer than {limit} s: it was interrupted (--timeout)");
+        message.replace(INTERRUPTED, &told)
     }
 
     /// How scripts are run.
@@ -116,4 +131,14 @@ impl Engines {
         made.push((key, engine.clone()));
         Ok(engine)
     }
+}
+
+/// Whether there are folded exceptions of the kind that was before the standard, which the parser of
+/// the text format does not know. It knows them unfolded, and the engine refuses those by name.
+fn has_folded_try(text: &str) -> bool {
+    let has = |word: &str| {
+        let mut ends = text.match_indices(word).filter_map(|(at, _)| text.get(at + word.len()..));
+        ends.any(|rest| rest.starts_with(|c: char| c.is_ascii_whitespace() || "()".contains(c)))
+    };
+    has("(try") && has("(do")
 }

@@ -66,12 +66,13 @@ pub(super) fn serve(engines: &Engines) -> io::Result<()> {
         let mut left = Left::new();
         run_with(&engine, &source, &engines.options(), &mut |failure| {
             if directives == 0 {
-                left.extend(failure.map(|failure| (failure.line, failure.message.clone())));
+                left.extend(failure.map(|failure| (failure.line, engines.said(&failure.message))));
                 return;
             }
             directives -= 1;
             if told.is_ok() {
-                told = write_line(&mut output, &failure.map(|failure| &failure.message));
+                let message = failure.map(|failure| engines.said(&failure.message));
+                told = write_line(&mut output, &message);
             }
         });
         told?;
@@ -95,7 +96,11 @@ pub(super) fn run_here(engines: &Engines, source: &str) -> Done {
     match engines.ready(source) {
         Err(problem) => Done::Failed(problem),
         Ok(Ready::Engine(engine)) => {
-            Done::Ran(run_with(&engine, source, &engines.options(), &mut |_| {}))
+            let mut outcome = run_with(&engine, source, &engines.options(), &mut |_| {});
+            for failure in &mut outcome.failures {
+                failure.message = engines.said(&failure.message);
+            }
+            Done::Ran(outcome)
         }
         Ok(Ready::Lacks(what, engine)) => {
             let outcome = run_with(&engine, source, &engines.options(), &mut |_| {});
