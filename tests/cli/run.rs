@@ -316,9 +316,9 @@ fn a_guest_ends_by_time_though_nobody_reads() {
     spin.stdout(Stdio::null()).stderr(writer.try_clone().unwrap());
     assert_eq!(ended(&mut spin.spawn().unwrap()).code(), Some(134));
     // A guest that has ended is not ended again while its results wait for their reader.
-    let mut command = run("3s", &["short"]);
+    let mut command = run("8s", &["short"]);
     let mut short = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(4500));
+    std::thread::sleep(Duration::from_millis(9500));
     let drain = std::thread::spawn(move || {
         let mut all = Vec::new();
         reader.read_to_end(&mut all).unwrap();
