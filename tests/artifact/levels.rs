@@ -105,7 +105,7 @@ fn modules() -> Vec<Vec<u8>> {
 
 fn check(level: CpuLevel, allowed: &[&[Cpuid]]) -> BTreeSet<String> {
     let mut config = Config::new();
-    config.cpu(level).wasm_threads(true);
+    config.target("x86_64-linux").unwrap().cpu(level).wasm_threads(true);
     let engine = Engine::new(&config).unwrap();
     let (mut bytes, mut walked, mut used) = (0, 0, BTreeSet::new());
     for module in modules() {
