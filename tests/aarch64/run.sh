@@ -136,7 +136,7 @@ run_all_tests() {
         step "compiler" run_tests engine -p precompile --lib -- abi:: artifact:: compile::
         step "artifacts" run_tests artifact -p tests --test artifact
         step "command line" run_tests cli -p tests --test cli
-        step "cache" run_tests cache -p precompile-cache
+        step "cache" run_tests cache -p precompile-cache --tests
     else
         step "specification" run_tests spec -p tests --test spec -- --exact \
             core simd reference_types proposals::tail_call proposals::relaxed_simd \
