@@ -217,16 +217,22 @@ fn bombs() -> Vec<(&'static str, usize, Vec<u8>)> {
 fn no_function_takes_far_longer_than_its_length() {
     // Cranelift needs more than a test's stack for some of these, as it does in the compiler.
     let thread = std::thread::Builder::new().stack_size(32 << 20).spawn(|| {
-        let (_, ordinary) = compile(&plain(300_000)).unwrap();
+        let mut ordinary = compile(&plain(300_000)).unwrap().1;
         for (name, locals, body) in bombs() {
-            let (effort, took) = compile(&module(1, locals, &body)).unwrap();
-            // A table needs no less effort where its entries share what they pass on.
-            assert!(effort.simple || name == "locals through a table", "{name}");
-            let length = body.len() as f64 / 300_000.0;
-            let ratio = took.as_secs_f64() / (ordinary.as_secs_f64() * length.max(0.2));
-            // Up to 5 with debug assertions, up to 2 without, and three times that when others fight
-            // over the processor's caches. What is not mended takes hundreds.
-            assert!(ratio < 50.0, "{name}: {ratio} times as long as ordinary code");
+            // Others who fight over the processor's caches only add: then it is measured again.
+            for left in (0..4).rev() {
+                let (effort, took) = compile(&module(1, locals, &body)).unwrap();
+                // A table needs no less effort where its entries share what they pass on.
+                assert!(effort.simple || name == "locals through a table", "{name}");
+                let length = body.len() as f64 / 300_000.0;
+                let ratio = took.as_secs_f64() / (ordinary.as_secs_f64() * length.max(0.2));
+                // Up to 5 with debug assertions, up to 2 without. What is not mended takes hundreds.
+                if ratio < 15.0 {
+                    break;
+                }
+                assert!(left > 0, "{name}: {ratio} times as long as ordinary code");
+                ordinary = compile(&plain(300_000)).unwrap().1;
+            }
         }
     });
     thread.unwrap().join().unwrap();
@@ -240,11 +246,12 @@ fn ordinary_functions_get_all_effort() {
 
 #[test]
 fn locals_that_are_not_named_cost_nothing() {
-    let (_, ordinary) = compile(&plain(60_000)).unwrap();
     let unused = module(5000, 50_000, &[]);
     assert!(unused.len() < 60_000);
-    let (_, took) = compile(&unused).unwrap();
-    assert!(took < 12 * ordinary, "{took:?}, ordinary code {ordinary:?}");
+    let measure = || (compile(&unused).unwrap().1, compile(&plain(60_000)).unwrap().1);
+    let measured: Vec<_> = (0..4).map(|_| measure()).collect();
+    let is_fine = measured.iter().any(|(took, ordinary)| *took < 4 * *ordinary);
+    assert!(is_fine, "empty functions, and ordinary code: {measured:?}");
 }
 
 fn assert_refused(module: &[u8]) {
